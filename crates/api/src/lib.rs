@@ -1,0 +1,1 @@
+//! The admin surface: REST, events, OpenAPI, and the client the command line uses.

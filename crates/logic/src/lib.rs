@@ -1,0 +1,9 @@
+//! Every decision, as a pure function or state machine.
+//!
+//! No clock is read here, no file or socket opened, no environment asked, nothing spawned: time and
+//! randomness come in as arguments, so that each rule is tested in milliseconds. Services execute
+//! what is decided here.
+
+#![warn(missing_docs)]
+
+pub mod balance;

@@ -1,0 +1,1 @@
+//! Keeps what services print, and finds it again.
