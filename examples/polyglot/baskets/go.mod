@@ -1,0 +1,3 @@
+module baskets
+
+go 1.19

@@ -1,0 +1,222 @@
+//! The orders in their database, and which status may follow which.
+
+use std::{collections::HashSet, fmt};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+use shop_kit::{Error, Result, is_name};
+
+/// `AUTOINCREMENT`: an id is the key under which stock is taken, so it must never come back.
+pub(crate) const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS orders (
+        id         INTEGER PRIMARY KEY AUTOINCREMENT,
+        user_id    INTEGER NOT NULL,
+        status     TEXT NOT NULL,
+        total      INTEGER NOT NULL DEFAULT 0,
+        created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS lines (
+        order_id INTEGER NOT NULL REFERENCES orders (id) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        name     TEXT NOT NULL,
+        quantity INTEGER NOT NULL,
+        price    INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (order_id, position)
+    ) STRICT";
+
+const LINES_MAX: usize = 50;
+const QUANTITY_MAX: i64 = 10_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewOrder {
+    pub(crate) user_id: i64,
+    pub(crate) items: Vec<NewLine>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewLine {
+    pub(crate) name: String,
+    pub(crate) quantity: i64,
+}
+
+impl NewOrder {
+    pub(crate) fn check(&self) -> Result<()> {
+        if !(1..=LINES_MAX).contains(&self.items.len()) {
+            return Err(Error::invalid(format!("`items` has 1 to {LINES_MAX} entries")));
+        }
+        let mut seen = HashSet::new();
+        for line in &self.items {
+            if !is_name(&line.name) {
+                return Err(Error::invalid(format!("`{}` is no item's name", line.name)));
+            }
+            if !(1..=QUANTITY_MAX).contains(&line.quantity) {
+                return Err(Error::invalid(format!("`quantity` is 1 to {QUANTITY_MAX}")));
+            }
+            if !seen.insert(&line.name) {
+                return Err(Error::invalid(format!("`{}` is there twice", line.name)));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub(crate) struct Order {
+    pub(crate) id: i64,
+    pub(crate) user_id: i64,
+    pub(crate) status: Status,
+    /// In cents.
+    pub(crate) total: i64,
+    pub(crate) created_at: String,
+    pub(crate) items: Vec<Line>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) quantity: i64,
+    /// Of one, in cents, when it was ordered.
+    pub(crate) price: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Status {
+    Pending,
+    Placed,
+    Paid,
+    Shipped,
+    Cancelled,
+}
+
+impl Status {
+    const ALL: [Self; 5] =
+        [Self::Pending, Self::Placed, Self::Paid, Self::Shipped, Self::Cancelled];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Placed => "placed",
+            Self::Paid => "paid",
+            Self::Shipped => "shipped",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether the goods are still here. A cancelled order may be cancelled again.
+    pub(crate) fn can_be_cancelled(self) -> bool {
+        self != Self::Shipped
+    }
+
+    fn can_become(self, next: Self) -> bool {
+        match next {
+            Self::Pending => false,
+            Self::Placed => self == Self::Pending,
+            Self::Paid => self == Self::Placed,
+            Self::Shipped => self == Self::Paid,
+            Self::Cancelled => self.can_be_cancelled(),
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+pub(crate) fn list(db: &Connection) -> Result<Vec<Order>> {
+    let mut statement = db.prepare_cached("SELECT * FROM orders ORDER BY id")?;
+    let mut orders = statement.query_map([], order)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    for order in &mut orders {
+        order.items = lines(db, order.id)?;
+    }
+    Ok(orders)
+}
+
+pub(crate) fn get(db: &Connection, id: i64) -> Result<Order> {
+    let found = db
+        .prepare_cached("SELECT * FROM orders WHERE id = ?1")?
+        .query_row([id], order)
+        .optional()?;
+    let order = found.ok_or_else(|| Error::not_found(format!("there is no order {id}")))?;
+    Ok(Order { items: lines(db, id)?, ..order })
+}
+
+/// Stores the order as `pending`: before anything is taken, so that nothing can be forgotten.
+pub(crate) fn begin(db: &Connection, new: &NewOrder) -> Result<Order> {
+    let sql = "INSERT INTO orders (user_id, status) VALUES (?1, ?2) RETURNING id";
+    let id = db.query_row(sql, params![new.user_id, Status::Pending.name()], |row| row.get(0))?;
+    let sql = "INSERT INTO lines (order_id, position, name, quantity) VALUES (?1, ?2, ?3, ?4)";
+    let mut statement = db.prepare_cached(sql)?;
+    for (position, line) in (0_i64..).zip(&new.items) {
+        statement.execute(params![id, position, line.name, line.quantity])?;
+    }
+    get(db, id)
+}
+
+/// Turns a pending order into a placed one, with the prices that its lines were taken at.
+pub(crate) fn place(db: &Connection, id: i64, prices: &[i64]) -> Result<Order> {
+    let order = advance(db, id, Status::Placed)?;
+    let mut total = 0;
+    for ((position, price), line) in (0_i64..).zip(prices).zip(&order.items) {
+        let sql = "UPDATE lines SET price = ?3 WHERE order_id = ?1 AND position = ?2";
+        db.execute(sql, params![id, position, price])?;
+        total += price * line.quantity;
+    }
+    db.execute("UPDATE orders SET total = ?2 WHERE id = ?1", params![id, total])?;
+    get(db, id)
+}
+
+/// Changes the status, unless `next` may not follow the present one.
+pub(crate) fn advance(db: &Connection, id: i64, next: Status) -> Result<Order> {
+    let order = get(db, id)?;
+    if !order.status.can_become(next) {
+        let message = format!("order {id} is {}: it cannot become {next}", order.status);
+        return Err(Error::conflict("wrong_status", message));
+    }
+    db.execute("UPDATE orders SET status = ?2 WHERE id = ?1", params![id, next.name()])?;
+    Ok(Order { status: next, ..order })
+}
+
+pub(crate) fn cancel(db: &Connection, id: i64) -> Result<Order> {
+    advance(db, id, Status::Cancelled)
+}
+
+pub(crate) fn remove(db: &Connection, id: i64) -> Result<()> {
+    match db.execute("DELETE FROM orders WHERE id = ?1", [id])? {
+        0 => Err(Error::not_found(format!("there is no order {id}"))),
+        _ => Ok(()),
+    }
+}
+
+fn lines(db: &Connection, order: i64) -> Result<Vec<Line>> {
+    let sql = "SELECT name, quantity, price FROM lines WHERE order_id = ?1 ORDER BY position";
+    let line = |row: &Row<'_>| {
+        Ok(Line {
+            name: row.get("name")?,
+            quantity: row.get("quantity")?,
+            price: row.get("price")?,
+        })
+    };
+    Ok(db.prepare_cached(sql)?.query_map([order], line)?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The order without its lines.
+fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
+    let status: String = row.get("status")?;
+    let status = Status::ALL.into_iter().find(|known| known.name() == status);
+    Ok(Order {
+        id: row.get("id")?,
+        user_id: row.get("user_id")?,
+        status: status.ok_or(rusqlite::Error::InvalidQuery)?,
+        total: row.get("total")?,
+        created_at: row.get("created_at")?,
+        items: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests;
