@@ -114,7 +114,12 @@ impl Diagnostic {
             let width = usize::try_from(place.column.saturating_sub(1)).unwrap_or(0);
             let carets = "^".repeat(usize::try_from(place.length.max(1)).unwrap_or(1));
             out.push_str(&format!("{margin}{} {place}\n", paint("34", "┌─")));
-            out.push_str(&format!("{} {} {}\n", paint("34", &number), paint("34", "│"), place.text));
+            out.push_str(&format!(
+                "{} {} {}\n",
+                paint("34", &number),
+                paint("34", "│"),
+                place.text
+            ));
             let mark = paint(tint, format!("{carets} {}", self.label).trim_end());
             out.push_str(&format!("{margin}{} {}{mark}\n", paint("34", "│"), " ".repeat(width)));
         }

@@ -6,10 +6,14 @@ use std::{fmt, str::FromStr, time::Duration};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUnit {
     /// Not a duration.
-    #[error("`{0}` is not a duration: write a number with a unit, for example 500ms, 10s, 1m30s, 2h, 7d")]
+    #[error(
+        "`{0}` is not a duration: write a number with a unit, for example 500ms, 10s, 1m30s, 2h, 7d"
+    )]
     Duration(String),
     /// Not a size in bytes.
-    #[error("`{0}` is not a size: write a number with a unit, for example 64KiB, 512Mi, 1GiB, 10MB")]
+    #[error(
+        "`{0}` is not a size: write a number with a unit, for example 64KiB, 512Mi, 1GiB, 10MB"
+    )]
     Size(String),
     /// Not a percentage.
     #[error("`{0}` is not a percentage from 0% to 100%")]
@@ -51,7 +55,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidUnit> {
         return Err(bad());
     }
     // Rounded to whole microseconds: 0.1s must be exactly 100ms for comparisons and printing.
-    Ok(Duration::from_micros(Duration::from_secs_f64(total_s + 5e-7).as_micros().try_into().map_err(|_| bad())?))
+    let us = u64::try_from(Duration::from_secs_f64(total_s + 5e-7).as_micros());
+    us.map(Duration::from_micros).ok().ok_or_else(bad)
 }
 
 /// Splits a leading decimal number off; `None` when there is none.
@@ -69,9 +74,14 @@ pub fn format_duration(duration: Duration) -> String {
         return "0".to_owned();
     }
     let mut text = String::new();
-    for (unit, unit_us) in
-        [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)]
-    {
+    for (unit, unit_us) in [
+        ("d", 86_400_000_000),
+        ("h", 3_600_000_000),
+        ("m", 60_000_000),
+        ("s", 1_000_000),
+        ("ms", 1_000),
+        ("us", 1),
+    ] {
         let count = left_us / unit_us;
         left_us %= unit_us;
         if count > 0 {
@@ -105,7 +115,10 @@ impl FromStr for ByteSize {
             "Ti" | "ti" => 1 << 40,
             _ => return Err(bad()),
         };
-        #[expect(clippy::cast_precision_loss, reason = "a factor is at most 2^40, which f64 holds exactly")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a factor is at most 2^40, which f64 holds exactly"
+        )]
         let bytes = number * factor as f64;
         if bytes >= 9.0e18 {
             return Err(bad());
@@ -126,7 +139,11 @@ impl fmt::Display for ByteSize {
             if self.0 >= size {
                 let tenths = (u128::from(self.0) * 10 + u128::from(size / 2)) / u128::from(size);
                 let (whole, tenth) = (tenths / 10, tenths % 10);
-                return f.pad(&if tenth == 0 { format!("{whole}{unit}") } else { format!("{whole}.{tenth}{unit}") });
+                return f.pad(&if tenth == 0 {
+                    format!("{whole}{unit}")
+                } else {
+                    format!("{whole}.{tenth}{unit}")
+                });
             }
         }
         f.pad(&format!("{}B", self.0))
@@ -143,7 +160,8 @@ impl FromStr for Percent {
     /// Reads `70%`.
     fn from_str(text: &str) -> Result<Self, InvalidUnit> {
         let bad = || InvalidUnit::Percent(text.to_owned());
-        let number: f64 = text.strip_suffix('%').ok_or_else(bad)?.trim().parse().map_err(|_| bad())?;
+        let number: f64 =
+            text.strip_suffix('%').and_then(|n| n.trim().parse().ok()).ok_or_else(bad)?;
         if (0.0..=100.0).contains(&number) { Ok(Self(number)) } else { Err(bad()) }
     }
 }
@@ -154,21 +172,33 @@ mod tests {
 
     #[test]
     fn durations_are_read_with_units_only() {
-        for (text, ms) in
-            [("0", 0), ("10s", 10_000), ("1m30s", 90_000), ("500ms", 500), ("0.5s", 500), ("0.1s", 100), ("7d", 604_800_000)]
-        {
+        for (text, ms) in [
+            ("0", 0),
+            ("10s", 10_000),
+            ("1m30s", 90_000),
+            ("500ms", 500),
+            ("0.5s", 500),
+            ("0.1s", 100),
+            ("7d", 604_800_000),
+        ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)), "{text}");
         }
-        for bad in ["", "10", "s", "10 s", "-1s", "1x", "1s2", "1e3s", "9999999999w", "..s", "1m 30s"] {
+        for bad in
+            ["", "10", "s", "10 s", "-1s", "1x", "1s2", "1e3s", "9999999999w", "..s", "1m 30s"]
+        {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn sizes_follow_kubernetes_quantities() {
-        for (text, bytes) in
-            [("100", 100), ("64KiB", 65_536), ("512Mi", 536_870_912), ("10MB", 10_000_000), ("1.5Gi", 1_610_612_736)]
-        {
+        for (text, bytes) in [
+            ("100", 100),
+            ("64KiB", 65_536),
+            ("512Mi", 536_870_912),
+            ("10MB", 10_000_000),
+            ("1.5Gi", 1_610_612_736),
+        ] {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
         for bad in ["", "Mi", "1X", "-1", "1 Mi", "99999999999Ti"] {

@@ -37,7 +37,7 @@ pub struct Service {
     /// What runs.
     pub program: Program,
     /// What language or tool the command was detected from (`rust`, `python`, `node`, `go`, `java`, `docker`,
-    /// `shell` for a given `run:`).
+    /// `shell` when neither the given `run:` nor the folder tells).
     pub language: String,
     /// A shell line that runs in `dir` before the first start and before each changed start.
     pub build: Option<String>,
@@ -184,9 +184,9 @@ pub struct Probe {
     pub check: Check,
     /// Wait before the first question. Default 0.
     pub initial_delay: Duration,
-    /// Time between questions. Default 2 s while starting, then 10 s.
+    /// Time between questions. Default 200 ms while starting (a command 1 s), then 10 s.
     pub period: Duration,
-    /// Time an answer may take. Default 1 s.
+    /// Time an answer may take. Default 1 s (a command 10 s).
     pub timeout: Duration,
     /// Failures in a row that count as failed. Default 3 (startup: as many as fit in `start_timeout`).
     pub failures: u32,

@@ -18,6 +18,9 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
 /// What to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {

@@ -41,3 +41,9 @@ pub trait Sink: Send + Sync {
     /// Appends `lines` in order.
     fn append(&self, lines: &[Line]);
 }
+
+/// Remembers the last lines of an instance, for messages that say why it failed.
+pub trait Recall: Send + Sync {
+    /// The last `count` lines of both output streams, oldest first, without the node's own words.
+    fn last(&self, instance: &InstanceId, count: usize) -> Vec<String>;
+}

@@ -7,6 +7,8 @@
 
 mod clock;
 mod tasks;
+mod worker;
 
 pub use clock::Clock;
 pub use tasks::{Stop, TaskSet, blocking, thread};
+pub use worker::{Local, worker};

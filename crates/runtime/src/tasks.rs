@@ -61,6 +61,17 @@ impl TaskSet {
         });
     }
 
+    /// Waits until all tasks have ended by themselves, at most `patience`; then aborts the rest. Returns
+    /// whether all ended.
+    pub async fn join(mut self, patience: Duration) -> bool {
+        let ended = tokio::time::timeout(patience, async {
+            while let Some(end) = self.tasks.join_next().await {
+                note(self.name, end);
+            }
+        });
+        ended.await.is_ok()
+    }
+
     /// Number of tasks that have not ended.
     #[must_use]
     pub fn count(&mut self) -> usize {

@@ -1,0 +1,144 @@
+//! The keys of `flotilla.yaml`: the one description of the format.
+//!
+//! A key that is added here is checked, is in the JSON Schema, and is in `docs/guide/file.md`; then
+//! `read` must give it a meaning.
+
+mod gateway;
+mod health;
+mod service;
+
+use crate::shape::{Form, Key, Shape, Table};
+
+pub(crate) use service::{INSTANCES_MAX, JOB, SERVICE};
+
+/// A key with everything the table says of it.
+pub(crate) const fn key(
+    name: &'static str,
+    shape: &'static Shape,
+    default: &'static str,
+    example: &'static str,
+    doc: &'static str,
+) -> Key {
+    Key { name, shape, doc, default, example }
+}
+
+pub(crate) static TEXT: Shape = Shape::Scalar(Form::Text);
+pub(crate) static TEXT_OR_TEXTS: Shape =
+    Shape::Any(&[Shape::Scalar(Form::Text), Shape::List(&TEXT)]);
+pub(crate) static SHELL: Shape = Shape::Scalar(Form::Shell);
+pub(crate) static BOOL: Shape = Shape::Scalar(Form::Bool);
+pub(crate) static DURATION: Shape = Shape::Scalar(Form::Duration);
+pub(crate) static PORT: Shape = Shape::Scalar(Form::Whole { min: 1, max: 65_535 });
+pub(crate) static ADDRESS: Shape = Shape::Scalar(Form::Address);
+
+static SERVICES: Shape = Shape::Names { what: "service", value: &SERVICE };
+static JOBS: Shape = Shape::Names { what: "job", value: &JOB };
+static ENVIRONMENTS: Shape = Shape::Names { what: "environment", value: &ENVIRONMENT };
+
+const SERVICES_DOC: &str =
+    "Services by name: programs that run until they are stopped. A name is a DNS label.";
+const JOBS_DOC: &str = "Programs that run once and end, or at times (`schedule`).";
+const LATER: &[&str] = &[
+    "topics",
+    "transactions",
+    "sagas",
+    "engines",
+    "secrets",
+    "config",
+    "mesh",
+    "observe",
+    "telemetry",
+    "state",
+    "flags",
+    "locks",
+];
+const HINTS: &[(&str, &str)] = &[
+    ("version", "the file has no version key; remove it"),
+    ("apps", "write `services:`"),
+    ("processes", "write `services:`"),
+    ("routes", "routes stand under `gateway:`"),
+    ("networks", "services find each other by `needs`; remove it"),
+    ("volumes", "volumes stand in a service that has `image:`"),
+    ("cron", "a job with `schedule:` runs at times"),
+    ("profiles", "write `environments:`"),
+    ("extends", "write `include:`"),
+    ("imports", "write `include:`"),
+];
+
+/// The whole file.
+pub(crate) static ROOT: Shape = Shape::Keys(&Table {
+    name: "file",
+    doc: "The top level of `flotilla.yaml`.",
+    keys: &[
+        key("name", &TEXT, "the folder's name", "shop", "The system's name."),
+        key("services", &SERVICES, "", "{ api: {}, web: {} }", SERVICES_DOC),
+        key("jobs", &JOBS, "", "{ seed: { run: ./seed } }", JOBS_DOC),
+        key(
+            "gateway",
+            &gateway::GATEWAY,
+            "",
+            "{ routes: { /: web } }",
+            "The entrance: which request goes to which service.",
+        ),
+        key(
+            "admin",
+            &gateway::ADMIN,
+            "",
+            "{ listen: \"127.0.0.1:8081\" }",
+            "The admin API and the dashboard.",
+        ),
+        key(
+            "environments",
+            &ENVIRONMENTS,
+            "",
+            "{ prod: { gateway: { listen: \"0.0.0.0:80\" } } }",
+            "What is different when `--env NAME` is given: maps are merged, everything else is replaced.",
+        ),
+        key(
+            "include",
+            &TEXT_OR_TEXTS,
+            "",
+            "compose.yaml",
+            "Other files to read first: compose.yaml, Procfile, dapr.yaml or flotilla.yaml. Keys of this file win.",
+        ),
+    ],
+    hints: HINTS,
+    later: LATER,
+});
+
+static ENVIRONMENT: Shape = Shape::Keys(&Table {
+    name: "environment",
+    doc: "What is different in one environment.",
+    keys: &[
+        key(
+            "services",
+            &SERVICES,
+            "",
+            "{ api: { instances: 3 } }",
+            "Keys of services that are different.",
+        ),
+        key(
+            "jobs",
+            &JOBS,
+            "",
+            "{ seed: { env: { ROWS: 10 } } }",
+            "Keys of jobs that are different.",
+        ),
+        key(
+            "gateway",
+            &gateway::GATEWAY,
+            "",
+            "{ listen: \"0.0.0.0:80\" }",
+            "Keys of the gateway that are different.",
+        ),
+        key(
+            "admin",
+            &gateway::ADMIN,
+            "",
+            "{ listen: \"127.0.0.1:9081\" }",
+            "Keys of the admin API that are different.",
+        ),
+    ],
+    hints: HINTS,
+    later: LATER,
+});

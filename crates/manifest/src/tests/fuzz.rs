@@ -1,0 +1,66 @@
+//! Whatever the file holds, reading it ends and does not panic.
+
+use super::{Folder, options};
+use crate::{Options, json_schema};
+use proptest::prelude::*;
+
+const FILES: &[(&str, &str)] = &[
+    ("flotilla.yaml", include_str!("shop.yaml")),
+    ("compose.yaml", include_str!("compose.yaml")),
+    ("Procfile", "release: ./migrate\nweb: ./web -p $PORT\nworker: ./work\n"),
+    ("dapr.yaml", include_str!("dapr.yaml")),
+];
+
+fn load(name: &str, bytes: &[u8]) {
+    let folder = Folder::new(&[("users/app.py", "")]);
+    std::fs::write(folder.path().join(name), bytes).unwrap();
+    let prod = Options { environment: Some("prod".to_owned()), ..options(&[("A", "1")]) };
+    for options in [options(&[]), prod] {
+        if let Err(told) = folder.load(name, &options) {
+            assert!(!told.is_empty());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_read_without_a_panic(at in 0..FILES.len(), bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        load(FILES[at].0, &bytes);
+    }
+
+    #[test]
+    fn any_yaml_like_text_is_read_without_a_panic(
+        at in 0..FILES.len(),
+        parts in proptest::collection::vec(
+            prop::sample::select(vec![
+                "services", "jobs", "gateway", "routes", "x", ":", ": ", "\n", "\n  ", "\n    ", "- ", "{", "}", "[", "]", ", ", "&a ", "*a",
+                "<<: ", "? ", "| ", "> ", "'", "\"", "${", "}", "$$", "#", "!t ", "---\n", "\t", "run", "needs", "1", "é", "\u{feff}",
+            ]),
+            0..60,
+        ),
+    ) {
+        load(FILES[at].0, parts.concat().as_bytes());
+    }
+
+    #[test]
+    fn a_good_file_with_a_part_exchanged_is_read_without_a_panic(
+        at in 0..FILES.len(),
+        from in 0_usize..1_500,
+        length in 0_usize..30,
+        with in "[ -~\\n]{0,12}",
+    ) {
+        let (name, text) = FILES[at];
+        let mut bytes = text.as_bytes().to_vec();
+        let from = from % bytes.len();
+        let to = (from + length).min(bytes.len());
+        bytes.splice(from..to, with.bytes());
+        load(name, &bytes);
+    }
+}
+
+#[test]
+fn the_schema_is_made_without_a_panic() {
+    assert!(json_schema().is_object());
+}
