@@ -6,4 +6,12 @@
 
 #![warn(missing_docs)]
 
+pub mod backoff;
 pub mod balance;
+pub mod ewma;
+pub mod instance;
+pub mod probe;
+pub mod retry;
+pub mod route;
+pub mod schedule;
+pub mod service;
