@@ -1,0 +1,4 @@
+//! The gateway on a real data plane, with instances that are a few lines of TCP each.
+
+#[cfg(test)]
+mod traffic;

@@ -1,0 +1,177 @@
+//! Counters that every worker adds to and anybody may read.
+//!
+//! Relaxed atomics: a reader sees each counter right and may see two of them a request apart.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Number of latency classes: class `n` counts answers that took less than 2ⁿ⁺¹ µs, the last all others
+/// (from 2²⁵ µs, 33 s).
+pub const LATENCY_CLASSES: usize = 26;
+
+/// What one endpoint, service or route has done.
+#[derive(Debug, Default)]
+pub struct Counters {
+    requests: AtomicU64,
+    statuses: [AtomicU64; 5],
+    failures: AtomicU64,
+    retries: AtomicU64,
+    timeouts: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    latency: Histogram,
+}
+
+/// The counters at one time. All grow only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests that were answered, by an instance or by the data plane in its place.
+    pub requests: u64,
+    /// Answers by class of status: 1xx (upgrades), 2xx, 3xx, 4xx, 5xx.
+    pub statuses: [u64; 5],
+    /// Tries that failed below HTTP: connection refused, reset, broken off.
+    pub failures: u64,
+    /// Requests that were sent again.
+    pub retries: u64,
+    /// Requests that got no answer in time.
+    pub timeouts: u64,
+    /// Bytes of request bodies.
+    pub bytes_in: u64,
+    /// Bytes of response bodies.
+    pub bytes_out: u64,
+    /// Time until the response's head.
+    pub latency: HistogramView,
+}
+
+impl Counters {
+    /// Books an answer with its status and the time until its head.
+    pub(crate) fn answered(&self, status: u16, latency_us: u64) {
+        self.requests.fetch_add(1, Relaxed);
+        if let Some(class) = self.statuses.get(usize::from(status / 100).wrapping_sub(1)) {
+            class.fetch_add(1, Relaxed);
+        }
+        self.latency.add(latency_us);
+    }
+
+    pub(crate) fn failed(&self) {
+        self.failures.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn retried(&self) {
+        self.retries.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn timed_out(&self) {
+        self.timeouts.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn received(&self, bytes: usize) {
+        self.bytes_in.fetch_add(u64::try_from(bytes).unwrap_or(0), Relaxed);
+    }
+
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.bytes_out.fetch_add(u64::try_from(bytes).unwrap_or(0), Relaxed);
+    }
+
+    /// Reads all of them.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        Totals {
+            requests: self.requests.load(Relaxed),
+            statuses: [0, 1, 2, 3, 4].map(|class: usize| self.statuses[class].load(Relaxed)),
+            failures: self.failures.load(Relaxed),
+            retries: self.retries.load(Relaxed),
+            timeouts: self.timeouts.load(Relaxed),
+            bytes_in: self.bytes_in.load(Relaxed),
+            bytes_out: self.bytes_out.load(Relaxed),
+            latency: self.latency.view(),
+        }
+    }
+}
+
+/// Latencies in classes that double.
+#[derive(Debug, Default)]
+pub struct Histogram([AtomicU64; LATENCY_CLASSES]);
+
+impl Histogram {
+    fn add(&self, latency_us: u64) {
+        let class = usize::try_from(latency_us.max(1).ilog2()).unwrap_or(0);
+        self.0[class.min(LATENCY_CLASSES - 1)].fetch_add(1, Relaxed);
+    }
+
+    fn view(&self) -> HistogramView {
+        let mut view = HistogramView::default();
+        for (to, from) in view.classes.iter_mut().zip(&self.0) {
+            *to = from.load(Relaxed);
+        }
+        view
+    }
+}
+
+/// A histogram at one time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HistogramView {
+    /// Class `n` counts latencies from 2ⁿ up to 2ⁿ⁺¹ µs; the first has also 0, the last all above.
+    pub classes: [u64; LATENCY_CLASSES],
+}
+
+impl HistogramView {
+    /// What came in since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut view = self.clone();
+        for (now, then) in view.classes.iter_mut().zip(&earlier.classes) {
+            *now = now.saturating_sub(*then);
+        }
+        view
+    }
+
+    /// The latency in microseconds that `percent` (0 to 100) of the answers did not exceed, interpolated
+    /// within its class; `None` when there are no answers.
+    #[must_use]
+    pub fn percentile_us(&self, percent: f64) -> Option<f64> {
+        #[expect(clippy::cast_precision_loss, reason = "a count above 2^52 cannot be reached")]
+        let as_f64 = |count: u64| count as f64;
+        let total = as_f64(self.classes.iter().sum());
+        if total == 0.0 {
+            return None;
+        }
+        let mut left = total * percent.clamp(0.0, 100.0) / 100.0;
+        let mut low = 0.0;
+        let mut high = 2.0;
+        for count in self.classes.map(as_f64) {
+            if count > 0.0 && left <= count {
+                return Some(low + (high - low) * left / count);
+            }
+            left -= count;
+            low = high;
+            high *= 2.0;
+        }
+        Some(low)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_lie_in_the_class_their_answers_fell_into() {
+        let counters = Counters::default();
+        assert_eq!(counters.totals().latency.percentile_us(50.0), None);
+        for _ in 0..90 {
+            counters.answered(200, 1_000);
+        }
+        for _ in 0..10 {
+            counters.answered(503, 100_000);
+        }
+        let totals = counters.totals();
+        let at = |percent| totals.latency.percentile_us(percent).unwrap();
+        assert!((512.0..=1_024.0).contains(&at(50.0)), "{}", at(50.0));
+        assert!((65_536.0..=131_072.0).contains(&at(99.0)), "{}", at(99.0));
+        assert_eq!((totals.requests, totals.statuses), (100, [0, 90, 0, 0, 10]));
+        counters.answered(200, u64::MAX);
+        counters.answered(99, 0);
+        let later = counters.totals().latency.since(&totals.latency);
+        assert_eq!(later.classes.iter().sum::<u64>(), 2);
+    }
+}

@@ -1,0 +1,87 @@
+//! Everything the request path needs to know, at one time, immutable.
+
+use crate::{cluster::Cluster, counters::Counters};
+use base::ServiceName;
+use logic::route::{Path, Rule, Table};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+/// A route of the gateway.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// What a request must be like.
+    pub rule: Rule,
+    /// Where it goes, by weight; at least one.
+    pub targets: Vec<Target>,
+    /// The prefix of the rule is removed before forwarding.
+    pub strip: bool,
+    /// How long until the response's head; `None`: the data plane's default.
+    pub timeout: Option<Duration>,
+    /// How often a request is sent again; `None`: `logic::retry::RETRIES_DEFAULT`.
+    pub retries: Option<u32>,
+    /// Its counters; give the same ones again in the next snapshot to go on counting.
+    pub counters: Arc<Counters>,
+}
+
+/// A target of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The service.
+    pub service: ServiceName,
+    /// Its share, relative to the others.
+    pub weight: u32,
+}
+
+/// Routes and services at one time. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub(crate) table: Arc<Table>,
+    pub(crate) routes: Arc<[Route]>,
+    pub(crate) clusters: Arc<HashMap<ServiceName, Arc<Cluster>>>,
+}
+
+impl Snapshot {
+    /// Compiles routes and services.
+    #[must_use]
+    pub fn new(routes: Vec<Route>, clusters: impl IntoIterator<Item = Arc<Cluster>>) -> Self {
+        let rules: Vec<Rule> = routes.iter().map(|route| route.rule.clone()).collect();
+        let by_name = |cluster: Arc<Cluster>| (cluster.service.clone(), cluster);
+        Self {
+            table: Arc::new(Table::new(&rules)),
+            routes: routes.into(),
+            clusters: Arc::new(clusters.into_iter().map(by_name).collect()),
+        }
+    }
+
+    /// The same routes with other services.
+    #[must_use]
+    pub fn with_clusters(&self, clusters: impl IntoIterator<Item = Arc<Cluster>>) -> Self {
+        let by_name = |cluster: Arc<Cluster>| (cluster.service.clone(), cluster);
+        Self {
+            table: Arc::clone(&self.table),
+            routes: Arc::clone(&self.routes),
+            clusters: Arc::new(clusters.into_iter().map(by_name).collect()),
+        }
+    }
+
+    /// The services.
+    #[must_use]
+    pub fn clusters(&self) -> &HashMap<ServiceName, Arc<Cluster>> {
+        &self.clusters
+    }
+
+    /// The routes.
+    #[must_use]
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+}
+
+impl Route {
+    /// The prefix to remove from paths, if any.
+    pub(crate) fn stripped(&self) -> Option<&str> {
+        match &self.rule.path {
+            Path::Prefix(prefix) if self.strip => Some(prefix),
+            Path::Prefix(_) | Path::Exact(_) => None,
+        }
+    }
+}
