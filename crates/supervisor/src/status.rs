@@ -34,7 +34,7 @@ pub enum Phase {
 }
 
 /// One service or job.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ServiceStatus {
     /// Its name.
     pub name: ServiceName,
@@ -90,7 +90,7 @@ pub enum ServiceState {
 }
 
 /// One instance.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct InstanceStatus {
     /// Its name.
     pub id: InstanceId,

@@ -34,7 +34,7 @@ fn deed() -> impl Strategy<Value = Deed> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(80))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
     /// Whatever happens in whatever order: the world's assertions hold all the way, and once
     /// everything is healthy the service comes to what was asked for last.

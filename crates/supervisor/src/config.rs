@@ -1,0 +1,68 @@
+//! What the supervisor is made of.
+
+use base::InstanceId;
+use manifest::Program;
+use ports::{
+    host::Host,
+    logs::{Recall, Sink},
+    traffic::Traffic,
+};
+use runtime::Clock;
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+/// Names who holds a TCP port of this machine, in words (`nginx (process 123)`), if it can be found out.
+pub type PortHolder = Arc<dyn Fn(u16) -> Option<String> + Send + Sync>;
+
+/// Everything the supervisor reaches the world through.
+#[derive(Clone)]
+pub struct Config {
+    /// Runs processes.
+    pub processes: Arc<dyn Host>,
+    /// Runs containers.
+    pub containers: Arc<dyn Host>,
+    /// The data plane.
+    pub traffic: Arc<dyn Traffic>,
+    /// Takes the node's own words about an instance, to stand among its output.
+    pub journal: Arc<dyn Sink>,
+    /// The last lines of an instance.
+    pub recall: Arc<dyn Recall>,
+    /// Who holds a port.
+    pub port_holder: PortHolder,
+    /// The node's clock.
+    pub clock: Clock,
+    /// `.flotilla/`, for the databases of services.
+    pub state_dir: PathBuf,
+    /// Do not run `build:` steps.
+    pub no_build: bool,
+    /// How often the use of processor and memory is looked at. Default 5 s: one pass over the process
+    /// table costs about a millisecond, and `top` asks no finer.
+    pub usage_period: Duration,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config").field("state_dir", &self.state_dir).finish_non_exhaustive()
+    }
+}
+
+/// What a restart is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// All instances of a service, one after another.
+    Service(base::ServiceName),
+    /// One instance.
+    Instance(InstanceId),
+    /// Every service.
+    All,
+}
+
+/// A one-off run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRequest {
+    /// Whose folder and environment it gets.
+    pub service: base::ServiceName,
+    /// What runs; `None`: the service's or job's own program.
+    pub program: Option<Program>,
+    /// Added to the environment.
+    pub env: std::collections::BTreeMap<String, String>,
+}

@@ -1,0 +1,183 @@
+//! From what the file says to what the machine and the host understand.
+
+use base::{InstanceId, ServiceName};
+use logic::{
+    backoff::Backoff,
+    instance::{self, Restart},
+    probe,
+    service::Desired,
+};
+use manifest::{Database, Kind, Probe, Program, RestartPolicy, Service, StopSignal};
+use ports::host;
+use std::{collections::BTreeMap, net::SocketAddr, path::Path};
+
+/// How often a job that fails is tried again.
+pub(crate) const JOB_RETRIES_MAX: u32 = 3;
+
+/// The label under which a run carries what it was started from, so that a later node can tell what changed.
+pub(crate) const FINGERPRINT: &str = "fingerprint";
+
+/// What is wanted of `service`, with `count` instances.
+pub(crate) fn desired(service: &Service, count: u32) -> Desired {
+    let probes = &service.probes;
+    let is_job = service.kind != Kind::Service;
+    let same = match (&probes.startup, &probes.ready) {
+        (Some(startup), Some(ready)) => startup.check == ready.check && ready.successes <= 1,
+        _ => false,
+    };
+    Desired {
+        count,
+        policy: instance::Policy {
+            restart: match service.restart.policy {
+                RestartPolicy::Always => Restart::Always,
+                RestartPolicy::OnFailure => Restart::OnFailure,
+                RestartPolicy::Never => Restart::Never,
+            },
+            backoff: Backoff { first: service.restart.backoff, max: service.restart.backoff_max },
+            reset_after: service.restart.reset_after,
+            retries_max: is_job.then_some(JOB_RETRIES_MAX),
+            drain: service.stop.drain,
+            grace: service.stop.grace,
+            startup: probes.startup.as_ref().map(probe_policy),
+            ready: probes.ready.as_ref().map(probe_policy),
+            live: probes.live.as_ref().map(probe_policy),
+            startup_is_ready: same,
+            routed: service.listens && !is_job,
+        },
+        // A job never runs twice at once: its second run must not meet the first one's half-done work.
+        exclusive: is_job || is_exclusive(service),
+    }
+}
+
+/// Whether two instances would fight over a port of this machine.
+pub(crate) fn is_exclusive(service: &Service) -> bool {
+    match &service.program {
+        Program::Container(container) => !container.publish.is_empty(),
+        Program::Shell(_) | Program::Exec(_) => service.port.is_some(),
+    }
+}
+
+fn probe_policy(probe: &Probe) -> probe::Policy {
+    probe::Policy {
+        initial_delay: probe.initial_delay,
+        period: probe.period,
+        failures: probe.failures.max(1),
+        successes: probe.successes.max(1),
+    }
+}
+
+/// The program as the host takes it.
+pub(crate) fn program(service: &Service, program: &Program) -> host::Program {
+    match program {
+        Program::Shell(line) => host::Program::Shell(line.clone()),
+        Program::Exec(words) => host::Program::Exec(words.clone()),
+        Program::Container(c) => host::Program::Container(host::Container {
+            image: c.image.clone(),
+            entrypoint: c.entrypoint.clone(),
+            command: c.command.clone(),
+            volumes: c.volumes.clone(),
+            port: service.port,
+            publish: c.publish.clone(),
+            user: c.user.clone(),
+            workdir: c.workdir.clone(),
+        }),
+    }
+}
+
+/// What the environment of an instance is made from.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) service: &'a Service,
+    pub(crate) instance: &'a InstanceId,
+    pub(crate) port: Option<u16>,
+    pub(crate) needs: &'a [(ServiceName, SocketAddr)],
+    pub(crate) state_dir: &'a Path,
+}
+
+/// The environment of an instance. What the file says wins over what Flotilla gives.
+pub(crate) fn environment(of: &Surroundings<'_>) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::new();
+    let mut set = |key: &str, value: String| {
+        env.insert(key.to_owned(), value);
+    };
+    set("FLOTILLA_SERVICE", of.service.name.to_string());
+    set("FLOTILLA_INSTANCE", of.instance.to_string());
+    // Output to a file is held back in blocks by Python; people wait for lines.
+    set("PYTHONUNBUFFERED", "1".to_owned());
+    if let Some(port) = inner_port(of.service, of.port) {
+        set("PORT", port.to_string());
+    }
+    for (need, address) in of.needs {
+        set(&need.url_variable(), format!("http://{address}"));
+    }
+    match &of.service.db {
+        Some(Database::Sqlite) => {
+            let path = database_path(of.state_dir, &of.service.name);
+            set("DATABASE_URL", format!("sqlite://{}", path.display()));
+        }
+        Some(Database::Url(url)) => set("DATABASE_URL", url.clone()),
+        None => {}
+    }
+    env.extend(of.service.env.clone());
+    env
+}
+
+/// The port as the program itself sees it: a container may have one inside that is another outside.
+fn inner_port(service: &Service, outer: Option<u16>) -> Option<u16> {
+    match service.program {
+        Program::Container(_) => service.port.or(outer),
+        Program::Shell(_) | Program::Exec(_) => outer,
+    }
+}
+
+/// Where a service's SQLite database is.
+pub(crate) fn database_path(state_dir: &Path, service: &ServiceName) -> std::path::PathBuf {
+    state_dir.join("data").join(service.as_str()).join(format!("{service}.db"))
+}
+
+pub(crate) fn limits(service: &Service) -> host::Limits {
+    host::Limits {
+        cpu: service.limits.cpu,
+        memory: service.limits.memory,
+        pids: service.limits.pids,
+    }
+}
+
+pub(crate) fn stop_signal(service: &Service) -> host::Signal {
+    match service.stop.signal {
+        StopSignal::Term => host::Signal::Term,
+        StopSignal::Int => host::Signal::Int,
+        StopSignal::Quit => host::Signal::Quit,
+        StopSignal::Hup => host::Signal::Hup,
+        StopSignal::Usr1 => host::Signal::Usr1,
+        StopSignal::Usr2 => host::Signal::Usr2,
+        StopSignal::Kill => host::Signal::Kill,
+    }
+}
+
+/// Writes a fingerprint as `key=hash` lines.
+pub(crate) fn print_fingerprint(fingerprint: &BTreeMap<String, u64>) -> String {
+    fingerprint.iter().map(|(key, hash)| format!("{key}={hash:x}\n")).collect()
+}
+
+/// Reads what [`print_fingerprint`] wrote; lines that do not fit are left out, which reads as a change.
+pub(crate) fn read_fingerprint(text: &str) -> BTreeMap<String, u64> {
+    text.lines()
+        .filter_map(|line| line.rsplit_once('='))
+        .filter_map(|(key, hash)| Some((key.to_owned(), u64::from_str_radix(hash, 16).ok()?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_reads_back_what_it_prints() {
+        let fingerprint = BTreeMap::from([("run".to_owned(), 7), ("env.A=B".to_owned(), u64::MAX)]);
+        assert_eq!(read_fingerprint(&print_fingerprint(&fingerprint)), fingerprint);
+        assert!(
+            read_fingerprint("nonsense\n=\n").is_empty()
+                || !read_fingerprint("x").contains_key("x")
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! Taking over what an earlier node left running.
+
+use super::{Facts, Gone, Message, ONCE_FIRST, Unit, effects};
+use crate::recipe;
+use logic::service::Run;
+use ports::host;
+use std::sync::Arc;
+
+impl Unit {
+    /// Takes over runs of an earlier node; call before [`Self::run`].
+    pub(crate) fn adopt(&mut self, runs: Vec<host::Run>) {
+        if runs.is_empty() {
+            return;
+        }
+        let now = self.now();
+        if self.cron.is_some() {
+            // The run that its time started goes on to its end.
+            let effects = self.machine.desire(recipe::desired(&self.service, 1), false, now);
+            self.execute(effects);
+        }
+        for run in runs {
+            self.adopt_one(run);
+        }
+        if self.cron.is_none() && !self.wants_start() {
+            self.gate.skip_build();
+        }
+    }
+
+    /// Starts nothing before these runs of an earlier node are gone: it would get a number that is still in
+    /// use. Call before [`Self::run`].
+    pub(crate) fn wait_for(&mut self, runs: Vec<(u32, Gone)>) {
+        let last = runs.iter().map(|(number, _)| *number).max();
+        self.once.skip(last.unwrap_or_default());
+        let runs: Vec<Gone> = runs
+            .into_iter()
+            .filter(|(number, _)| *number < ONCE_FIRST)
+            .map(|(_, gone)| gone)
+            .collect();
+        if runs.is_empty() {
+            return;
+        }
+        self.gate.block();
+        let sender = self.sender.clone();
+        self.tasks.spawn("clear", move |mut stop| async move {
+            let clear = async {
+                for mut gone in runs {
+                    gone.wait().await;
+                }
+            };
+            tokio::select! {
+                () = clear => effects::tell(&sender, Message::Cleared).await,
+                () = stop.wait() => {}
+            }
+        });
+    }
+
+    fn adopt_one(&mut self, run: host::Run) {
+        let number = run.instance.number;
+        let before = run.labels.get(recipe::FINGERPRINT).map(String::as_str).unwrap_or_default();
+        let differences =
+            manifest::differences(&recipe::read_fingerprint(before), &self.fingerprint);
+        let outdated = !differences.is_empty();
+        if let Some(port) = run.port {
+            self.shared.ports.hold(port);
+        }
+        let process = run.pid.unwrap_or(0);
+        let reason = if outdated {
+            format!(", to be replaced: {}", differences.join(", "))
+        } else {
+            String::new()
+        };
+        self.say(number, "adopted", format!("was running already (process {process}){reason}"));
+        let now = self.now();
+        let facts = Facts {
+            service: Some(Arc::clone(&self.service)),
+            host: Some(Arc::clone(&self.host)),
+            port: run.port,
+            started_at: Some(run.started_at),
+            begun: now,
+            adopted: true,
+            run: Some(run),
+            ..Facts::default()
+        };
+        self.facts.insert(number, facts);
+        let effects = self.machine.adopt(number, outdated, now);
+        self.watch_exit(Run { number, run: 1 });
+        self.execute(effects);
+    }
+
+    /// Whether an instance will have to be started.
+    fn wants_start(&self) -> bool {
+        let wanted = usize::try_from(self.machine.desired().count).unwrap_or(usize::MAX);
+        let stays = |i: &&logic::instance::Instance| !i.outdated && !i.leaving;
+        self.machine.instances().values().filter(stays).count() < wanted
+    }
+}
