@@ -8,8 +8,10 @@ use crate::process::{self, Workspace};
 
 /// A program, and the Debian package that has it.
 const PROGRAMS: &[(&str, &str)] = &[
+    ("busybox", "busybox-static"),
     ("dockerd", "docker.io"),
     ("go", "golang-go"),
+    ("ip", "iproute2"),
     ("iptables", "iptables"),
     ("node", "nodejs"),
     ("python3", "python3"),

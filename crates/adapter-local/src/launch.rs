@@ -4,6 +4,7 @@
 //! of folder, program and permission is wrong; a program that stands in the environment's own `PATH` must be
 //! found there; and behind the launcher of a control group a missing program would only be an exit code.
 
+use crate::shell;
 use base::{Code, Diagnostic};
 use ports::host::{Error, Program};
 use std::{
@@ -51,7 +52,7 @@ impl Launch {
         match program {
             Program::Shell(line) => Ok(Self {
                 path: PathBuf::from("/bin/sh"),
-                words: ["/bin/sh", "-c", line].map(OsString::from).to_vec(),
+                words: ["/bin/sh", "-c", &shell::script(line)].map(OsString::from).to_vec(),
                 dir,
             }),
             Program::Exec(words) => {

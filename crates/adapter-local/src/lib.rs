@@ -31,6 +31,7 @@ mod record;
 mod running;
 mod service;
 mod shared;
+mod shell;
 mod sockets;
 mod survivors;
 mod tail;

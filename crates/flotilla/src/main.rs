@@ -1,2 +1,12 @@
 //! The composition root and the command line.
-fn main() {}
+//!
+//! Two halves that meet in one place: [`node`] builds and runs a node, [`cli`] is everything a person
+//! types. The command line speaks to a node only through its API, also when both are one process;
+//! that keeps the attached and the detached system the same system.
+
+mod cli;
+mod node;
+
+fn main() -> std::process::ExitCode {
+    cli::main(std::env::args_os())
+}

@@ -54,6 +54,11 @@ impl Needs {
         Ok(Self { file, ports })
     }
 
+    /// All that is remembered.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.ports.keys().cloned().collect()
+    }
+
     /// The ports to try for `key`, best first: the remembered one, then free ones from a place that follows
     /// from who asks, so that two systems hardly ever meet.
     pub(crate) fn candidates(&self, key: &Key) -> impl Iterator<Item = u16> + use<> {

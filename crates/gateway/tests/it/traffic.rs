@@ -253,6 +253,19 @@ async fn a_caller_reaches_its_need_at_the_same_port_after_a_restart() {
     assert_eq!(gateway.need_address(&orders, &users, LOOPBACK).await.unwrap(), first);
     data_plane.shutdown(Duration::ZERO).await;
 
+    // A caller that outlived the node asks nobody for its address: it has it.
+    let (data_plane, gateway) = start(&folder.0);
+    let mut wanted = system(any(), &[("/", "users")]);
+    let need = manifest::Need { service: users.clone(), condition: manifest::Condition::Ready };
+    wanted
+        .services
+        .push(manifest::Service { needs: vec![need], ..service("orders", Balance::default()) });
+    gateway.apply(&wanted).unwrap();
+    gateway.route(&id("users/1"), one, 1);
+    assert_eq!(get(first, "/anything").await, (200, "one".to_owned()));
+    assert!(TcpStream::connect(other).await.is_err(), "nobody needs it any more");
+    data_plane.shutdown(Duration::ZERO).await;
+
     // Somebody took the port meanwhile: another one, remembered from now on.
     let holder = StdListener::bind(first).unwrap();
     let (data_plane, gateway) = start(&folder.0);

@@ -1,0 +1,66 @@
+//! `flotilla check` and `flotilla schema`: the file, without running anything.
+
+use super::{
+    Context,
+    exit::{Exit, Failure, Outcome},
+    ps::to_json,
+    words,
+};
+use api::wire;
+use base::Diagnostic;
+
+/// Reports everything that is wrong, by the same code that `up` uses.
+pub(crate) fn run(context: &Context) -> Outcome {
+    let place = context.place()?;
+    let (system, problems) = match context.load(&place) {
+        Ok(loaded) => (Some(loaded.system), loaded.warnings),
+        Err(Failure::Problems(problems)) => (None, problems),
+        Err(failure) => return Err(failure),
+    };
+    let out = &context.out;
+    if out.is_json() {
+        let diagnostics: Vec<wire::Diagnostic> =
+            problems.iter().map(wire::Diagnostic::from).collect();
+        out.json(&serde_json::json!({
+            "file": place.file.display().to_string(),
+            "valid": system.is_some(),
+            "diagnostics": to_json(&diagnostics)?,
+        }))?;
+        return Ok(if system.is_some() { Exit::Success } else { Exit::InvalidFile });
+    }
+    match system {
+        Some(system) => {
+            out.problems(&problems);
+            out.line(&verdict(&place.shown(), &system, &problems))?;
+            Ok(Exit::Success)
+        }
+        None => Err(problems.into()),
+    }
+}
+
+/// `flotilla.yaml is valid: 3 services, 1 job, 2 routes; 1 warning`.
+fn verdict(file: &str, system: &manifest::System, warnings: &[Diagnostic]) -> String {
+    let is_service = |s: &&manifest::Service| s.kind == manifest::Kind::Service;
+    let services = system.services.iter().filter(is_service).count();
+    let counts = [
+        (services, "service"),
+        (system.services.len() - services, "job"),
+        (system.gateway.routes.len(), "route"),
+    ];
+    let parts: Vec<String> = counts
+        .into_iter()
+        .filter(|(number, noun)| *number > 0 || *noun == "service")
+        .map(|(number, noun)| words::count(number, noun))
+        .collect();
+    let mut text = format!("{file} is valid: {}", parts.join(", "));
+    if !warnings.is_empty() {
+        text.push_str(&format!("; {}", words::count(warnings.len(), "warning")));
+    }
+    text
+}
+
+/// Prints the JSON Schema.
+pub(crate) fn schema(context: &Context) -> Outcome {
+    context.out.line(&format!("{:#}", manifest::json_schema()))?;
+    Ok(Exit::Success)
+}

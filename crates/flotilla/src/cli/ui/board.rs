@@ -1,0 +1,181 @@
+//! The picture of a system as lines: while it starts, and the summary once it has.
+
+use super::keys;
+use crate::cli::{
+    locate::Place,
+    open,
+    output::{Align, Cell, Paint, Tint, table},
+    words,
+};
+use api::wire;
+use manifest::PathMatch;
+use std::time::Duration;
+
+/// What stands in the heading.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Head {
+    /// Name of the system.
+    pub system: String,
+    /// The file, as short as it can be named from here.
+    pub file: String,
+    /// Services and jobs in it.
+    pub services: usize,
+    /// Where the gateway answers.
+    pub gateway: Option<String>,
+    /// Where the dashboard answers, with the token.
+    pub dashboard: Option<String>,
+    /// A path that the gateway leads somewhere.
+    pub path: Option<String>,
+}
+
+impl Head {
+    /// What is known before the node runs.
+    pub(crate) fn of(place: &Place, system: &manifest::System) -> Self {
+        Self {
+            system: system.name.clone(),
+            file: place.shown(),
+            services: system.services.len(),
+            path: path_to_try(&system.gateway),
+            ..Self::default()
+        }
+    }
+
+    /// Adds what only the running node knows.
+    pub(crate) fn learn(&mut self, place: &Place, system: &wire::System) {
+        self.gateway.clone_from(&system.gateway_url);
+        self.dashboard = open::dashboard(place, system);
+    }
+
+    /// A command to try.
+    fn curl(&self) -> Option<String> {
+        let gateway = self.gateway.as_deref()?.trim_end_matches('/');
+        Some(format!("curl {gateway}{}", self.path.as_deref()?))
+    }
+}
+
+/// The path of the first route that a plain GET reaches.
+fn path_to_try(gateway: &manifest::Gateway) -> Option<String> {
+    let route = gateway.routes.iter().find(|route| {
+        route.host.is_none()
+            && route.headers.is_empty()
+            && (route.methods.is_empty() || route.methods.iter().any(|method| method == "GET"))
+    })?;
+    let (PathMatch::Prefix(path) | PathMatch::Exact(path)) = &route.path;
+    Some(path.clone())
+}
+
+/// The first line: `flotilla 0.1.0  shop  (flotilla.yaml, 4 services)`.
+pub(crate) fn heading(head: &Head, paint: Paint) -> String {
+    format!(
+        "flotilla {}  {}  {}",
+        env!("CARGO_PKG_VERSION"),
+        paint.tint(Tint::Bold, &head.system),
+        paint.tint(
+            Tint::Dim,
+            &format!("({}, {})", head.file, words::count(head.services, "service"))
+        )
+    )
+}
+
+/// One line a service: how far it is, and why it is not further.
+pub(crate) fn board(
+    status: &wire::Status,
+    shown: &dyn Fn(&str) -> bool,
+    paint: Paint,
+) -> Vec<String> {
+    let rows: Vec<Vec<Cell>> = status.services.iter().filter(|s| shown(&s.name)).map(row).collect();
+    let text = table(paint, &[("", Align::Left); 5], &rows);
+    text.lines().map(|line| format!("  {line}")).collect()
+}
+
+fn row(service: &wire::Service) -> Vec<Cell> {
+    let (word, tint) = words::service_state(service.state);
+    vec![
+        service.name.as_str().into(),
+        Cell::tinted(format!("{}/{} {word}", service.ready, service.desired), tint),
+        Cell::tinted(service.language.as_str(), Tint::Dim),
+        words::ports(&service.instances).into(),
+        Cell::tinted(remark(service), if service.problem.is_some() { tint } else { Tint::Dim }),
+    ]
+}
+
+/// What there is to say about a service besides its state.
+pub(crate) fn remark(service: &wire::Service) -> String {
+    if service.state == wire::ServiceState::Waiting && !service.waiting_for.is_empty() {
+        return format!("waiting for {}", service.waiting_for.join(", "));
+    }
+    if let Some(problem) = &service.problem {
+        return problem.message.clone();
+    }
+    if !service.reason.is_empty() {
+        return service.reason.clone();
+    }
+    if let Some(next) = service.next_run {
+        return format!("next run {next}");
+    }
+    match service.waited_ms {
+        // Less is not worth a word: nobody waits for a tenth of a second.
+        Some(ms) if ms >= 100 && service.state == wire::ServiceState::Ready => {
+            format!("waited {}", words::duration(Duration::from_millis(ms)))
+        }
+        _ => String::new(),
+    }
+}
+
+/// What is printed once a start has come to its end.
+pub(crate) fn summary(
+    status: &wire::Status,
+    head: &Head,
+    took: Duration,
+    paint: Paint,
+    is_interactive: bool,
+) -> String {
+    let (word, tint) = words::phase(status.phase);
+    let outcome = match status.phase {
+        wire::Phase::Ready => format!("ready in {}", words::duration(took)),
+        _ => format!("{word} after {}", words::duration(took)),
+    };
+    let mut text = format!("{}  {}\n", heading(head, paint), paint.tint(tint, &outcome));
+    let urls: Vec<String> = [("gateway", &head.gateway), ("dashboard", &head.dashboard)]
+        .into_iter()
+        .filter_map(|(name, url)| url.as_ref().map(|url| format!("{name}  {url}")))
+        .collect();
+    if !urls.is_empty() {
+        text.push_str(&format!("  {}\n", urls.join("    ")));
+    }
+    for line in board(status, &|_| true, paint) {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    let mut last: Vec<String> = Vec::new();
+    last.extend(head.curl().map(|curl| format!("try: {curl}")));
+    if is_interactive {
+        last.push(paint.tint(Tint::Dim, keys::HINT));
+    }
+    if !last.is_empty() {
+        text.push_str(&format!("  {}\n", last.join("    ")));
+    }
+    text
+}
+
+/// The same for a pipe, where the single changes were printed before.
+pub(crate) fn plain_summary(status: &wire::Status, head: &Head, took: Duration) -> String {
+    let word = words::phase(status.phase).0;
+    let time = words::duration(took);
+    let mut text = match status.phase {
+        wire::Phase::Ready => format!("{} ready in {time}\n", head.system),
+        _ => format!("{} {word} after {time}\n", head.system),
+    };
+    for (name, value) in
+        [("gateway", &head.gateway), ("dashboard", &head.dashboard), ("try", &head.curl())]
+    {
+        if let Some(value) = value {
+            text.push_str(&format!("{name}: {value}\n"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "board/tests.rs"]
+mod tests;

@@ -1,0 +1,291 @@
+//! The node as the admin API sees it.
+
+use super::{containers, gateway_error, load, traffic::Meter};
+use adapter_docker::DockerHost;
+use adapter_local::LocalHost;
+use api::{
+    backend::{Applied, Apply, Backend, Error, Run, RunProgram, Target},
+    wire,
+};
+use async_trait::async_trait;
+use base::{Diagnostic, InstanceId, Moment, ServiceName, Timestamp};
+use manifest::System;
+use ports::host::{Enforcement, Host as _};
+use runtime::Clock;
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use supervisor::Status;
+use tokio::sync::watch;
+
+/// The parts of the node that answer questions.
+pub(super) struct NodeBackend {
+    pub(super) supervisor: supervisor::Handle,
+    pub(super) gateway: gateway::Handle,
+    pub(super) logs: observe::Handle,
+    pub(super) meter: Meter,
+    pub(super) host: Arc<LocalHost>,
+    pub(super) containers: Arc<DockerHost>,
+    pub(super) clock: Clock,
+    pub(super) started_at: Timestamp,
+    pub(super) detached: bool,
+    pub(super) present: Mutex<Present>,
+    /// One apply at a time: a second one would compare with a half-changed system.
+    pub(super) applying: tokio::sync::Mutex<()>,
+    pub(super) shutdown: watch::Sender<bool>,
+    /// The node's own processor time at the last looks.
+    pub(super) usage: Mutex<Looks>,
+}
+
+/// Two looks at the node's own processor time, so that callers close together do not shorten each other's interval.
+#[derive(Default)]
+pub(super) struct Looks {
+    before: (Moment, Duration),
+    latest: (Moment, Duration),
+}
+
+/// Looks closer together than this say more about the clock's ticks than about the node.
+const USAGE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is applied at present.
+pub(super) struct Present {
+    pub(super) file: PathBuf,
+    pub(super) environment: Option<String>,
+    pub(super) system: System,
+    pub(super) warnings: Vec<Diagnostic>,
+}
+
+impl NodeBackend {
+    fn present<T>(&self, read: impl FnOnce(&Present) -> T) -> T {
+        read(&self.present.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is not as the file asks for, on this machine.
+    fn notes(&self) -> Vec<Diagnostic> {
+        let capabilities = self.host.capabilities();
+        self.present(|present| {
+            let mut notes = present.warnings.clone();
+            for service in &present.system.services {
+                if matches!(service.program, manifest::Program::Container(_)) {
+                    continue;
+                }
+                let limits = &service.limits;
+                let wanted = [
+                    ("cpu", limits.cpu.is_some(), &capabilities.limit_cpu),
+                    ("memory", limits.memory.is_some(), &capabilities.limit_memory),
+                    ("pids", limits.pids.is_some(), &capabilities.limit_pids),
+                ];
+                for (key, wanted, enforced) in wanted {
+                    if let (true, Enforcement::Missing(why)) = (wanted, enforced) {
+                        let name = &service.name;
+                        let message = format!("the {key} limit of {name} is not enforced: {why}");
+                        let note = Diagnostic::warning(base::Code::LIMITS, message);
+                        notes.push(match service.place(&format!("limits.{key}")) {
+                            Some(place) => note.at(place.clone(), ""),
+                            None => note,
+                        });
+                    }
+                }
+            }
+            notes
+        })
+    }
+
+    /// The node's own use; processor time as cores over the time since the last look that is a second ago or more.
+    fn node_usage(&self) -> wire::NodeUsage {
+        let (cpu, memory) = own_usage();
+        let now = self.clock.now();
+        let mut looks = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.since(looks.latest.0) >= USAGE_INTERVAL {
+            looks.before = looks.latest;
+            looks.latest = (now, cpu);
+        }
+        let (since, used) = looks.before;
+        let interval = now.since(since).as_secs_f64();
+        let cores =
+            if interval > 0.0 { cpu.saturating_sub(used).as_secs_f64() / interval } else { 0.0 };
+        wire::NodeUsage {
+            cpu_cores: cores,
+            cpu_ms: u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX),
+            memory_bytes: memory,
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for NodeBackend {
+    fn status(&self) -> Arc<Status> {
+        self.supervisor.status()
+    }
+
+    async fn changed(&self, revision: u64) -> Arc<Status> {
+        self.supervisor.changed(revision).await
+    }
+
+    async fn apply(&self, request: Apply) -> Result<Applied, Error> {
+        let _one = self.applying.lock().await;
+        let (file, environment, root) =
+            self.present(|p| (p.file.clone(), p.environment.clone(), p.system.root.clone()));
+        let file = request.file.map_or(file, |asked| root.join(asked));
+        let environment = request.environment.or(environment);
+        let (path, name) = (file.clone(), environment.clone());
+        let loaded = runtime::blocking(move || {
+            let path = manifest::find(&path).map_err(|d| vec![*d])?;
+            load(&path, name)
+        })
+        .await
+        .map_err(Error::Invalid)?;
+        if loaded.system.root != root {
+            let message = format!("this node runs the system in {}", root.display());
+            return Err(Error::Conflict(message));
+        }
+        if request.dry_run {
+            let changes = self.supervisor.plan(&loaded.system).await;
+            return Ok(Applied { changes, warnings: loaded.warnings });
+        }
+        if containers::used(&loaded.system)
+            && let Err(diagnostic) = self.containers.check().await
+        {
+            // The services that need it say so themselves.
+            tracing::warn!("{}", diagnostic.message);
+        }
+        // The gateway first: it may refuse (a taken port), and then nothing has changed.
+        self.gateway
+            .apply(&loaded.system)
+            .map_err(|e| Error::Invalid(vec![*gateway_error(&e, &loaded.system)]))?;
+        let changes = self.supervisor.apply(loaded.system.clone()).await.map_err(refusal)?;
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        *present =
+            Present { file, environment, system: loaded.system, warnings: loaded.warnings.clone() };
+        Ok(Applied { changes, warnings: loaded.warnings })
+    }
+
+    async fn scale(&self, service: &ServiceName, instances: u32) -> Result<(), Error> {
+        self.supervisor.scale(service, instances).await.map_err(refusal)
+    }
+
+    async fn restart(&self, target: Target) -> Result<(), Error> {
+        let target = match target {
+            Target::Service(service) => supervisor::Target::Service(service),
+            Target::Instance(instance) => supervisor::Target::Instance(instance),
+            Target::All => supervisor::Target::All,
+        };
+        self.supervisor.restart(&target).await.map_err(refusal)
+    }
+
+    async fn start(&self, service: &ServiceName) -> Result<(), Error> {
+        self.supervisor.start_service(service).await.map_err(refusal)
+    }
+
+    async fn stop(&self, service: &ServiceName) -> Result<(), Error> {
+        self.supervisor.stop_service(service).await.map_err(refusal)
+    }
+
+    async fn run(&self, request: Run) -> Result<InstanceId, Error> {
+        let program = request.program.map(|program| match program {
+            RunProgram::Exec(words) => manifest::Program::Exec(words),
+            RunProgram::Shell(line) => manifest::Program::Shell(line),
+        });
+        let request =
+            supervisor::RunRequest { service: request.service, program, env: request.env };
+        self.supervisor.run(request).await.map_err(refusal)
+    }
+
+    fn events(&self, after: u64) -> Vec<wire::Event> {
+        self.supervisor.events(after).into_iter().map(event).collect()
+    }
+
+    async fn events_after(&self, after: u64) -> Vec<wire::Event> {
+        self.supervisor.events_after(after).await.into_iter().map(event).collect()
+    }
+
+    fn logs(&self) -> observe::Handle {
+        self.logs.clone()
+    }
+
+    fn traffic(&self) -> wire::Traffic {
+        self.meter.traffic()
+    }
+
+    fn system(&self) -> wire::System {
+        let phase = self.supervisor.status().phase.into();
+        let store = self.logs.stats();
+        let uptime = self.clock.now().since_start();
+        let notes = self.notes();
+        self.present(|present| wire::System {
+            name: present.system.name.clone(),
+            phase,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at: self.started_at.into(),
+            uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
+            root: present.system.root.display().to_string(),
+            files: present.system.files.iter().map(|f| f.display().to_string()).collect(),
+            environment: present.environment.clone(),
+            detached: self.detached,
+            gateway_url: present.system.gateway.listen.map(|address| format!("http://{address}")),
+            admin_url: Some(format!("http://{}", present.system.admin)),
+            notes: notes.iter().map(Into::into).collect(),
+            node: self.node_usage(),
+            logs: wire::LogStore {
+                size_bytes: store.size.0,
+                size_max_bytes: store.size_max.0,
+                lines: store.lines,
+                dropped_old: store.dropped_old,
+                dropped_failed: store.dropped_failed,
+            },
+        })
+    }
+
+    fn shutdown(&self) {
+        self.shutdown.send_replace(true);
+    }
+}
+
+fn event(event: supervisor::Event) -> wire::Event {
+    wire::Event {
+        seq: event.seq,
+        at: event.at.into(),
+        service: event.service.map(|s| s.to_string()),
+        instance: event.instance.map(|i| i.to_string()),
+        kind: event.kind.to_owned(),
+        message: event.message,
+    }
+}
+
+fn refusal(error: supervisor::Error) -> Error {
+    let message = error.to_string();
+    match error {
+        supervisor::Error::UnknownService { did_you_mean, .. } => Error::Unknown {
+            message,
+            help: did_you_mean.map(|name| format!("did you mean `{name}`?")),
+        },
+        supervisor::Error::UnknownInstance(_) => Error::Unknown {
+            message,
+            help: Some("`flotilla ps -o wide` shows the instances".to_owned()),
+        },
+        supervisor::Error::Conflict(_) => Error::Conflict(message),
+        supervisor::Error::Invalid(_) => {
+            Error::Invalid(vec![Diagnostic::error(base::Code::BAD_VALUE, message)])
+        }
+        supervisor::Error::Stopping => Error::Stopping,
+    }
+}
+
+/// Processor time and resident memory of this process.
+fn own_usage() -> (Duration, u64) {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let ticks: u64 = stat
+        .rsplit_once(')')
+        .map(|(_, rest)| {
+            rest.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum()
+        })
+        .unwrap_or(0);
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split_whitespace().nth(1).and_then(|p| p.parse().ok()).unwrap_or(0);
+    let page_size = u64::try_from(rustix::param::page_size()).unwrap_or(4_096);
+    let tick_ms = 1_000 / rustix::param::clock_ticks_per_second().max(1);
+    (Duration::from_millis(ticks * tick_ms), pages * page_size)
+}
