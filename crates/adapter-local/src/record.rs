@@ -5,7 +5,7 @@
 //! which a process runs that no later node knows of. It is removed last, after everything else of the run.
 
 use crate::{launch, proc::Process};
-use base::{InstanceId, Timestamp};
+use base::{InstanceId, ServiceName, Timestamp};
 use ports::host::{Run, RunId};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -215,7 +215,8 @@ fn is_run(text: &str) -> bool {
     else {
         return false;
     };
-    InstanceId::parse(&format!("{service}/{number}")).is_ok()
+    ServiceName::new(service).is_ok()
+        && number.parse::<u32>().is_ok()
         && random.len() == 16
         && random.bytes().all(|b| b.is_ascii_hexdigit())
 }
@@ -223,7 +224,8 @@ fn is_run(text: &str) -> bool {
 /// The instance in a run's name.
 pub(crate) fn instance_of(run: &str) -> Option<InstanceId> {
     let mut parts = run.splitn(3, '.');
-    InstanceId::parse(&format!("{}/{}", parts.next()?, parts.next()?)).ok()
+    let service = ServiceName::new(parts.next()?).ok()?;
+    Some(InstanceId { service, number: parts.next()?.parse().ok()? })
 }
 
 /// The environment an adopted process was started with, without our own marks.

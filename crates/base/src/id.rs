@@ -78,10 +78,13 @@ impl fmt::Debug for ServiceName {
     }
 }
 
+/// The number of what a service runs before its instances: its build step.
+pub const BUILD_NUMBER: u32 = 0;
+
 /// One running copy of a service: `users/2`.
 ///
 /// The number is 1 or more and unique among the service's living instances; a number that became
-/// free is used again.
+/// free is used again. [`BUILD_NUMBER`] stands for the service's build step, written `users/build`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId {
     /// Whose copy it is.
@@ -91,20 +94,26 @@ pub struct InstanceId {
 }
 
 impl InstanceId {
-    /// Reads `users/2`.
+    /// Reads `users/2` or `users/build`.
     ///
     /// # Errors
-    /// When the service part is no name or the number is not 1 or more.
+    /// When the service part is no name or the rest neither `build` nor a number from 1.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         let (service, number) = text.split_once('/').ok_or(InvalidName::Instance)?;
-        let number = number.parse().ok().filter(|n| *n > 0).ok_or(InvalidName::Instance)?;
+        let number = match number {
+            "build" => BUILD_NUMBER,
+            digits => digits.parse().ok().filter(|n| *n > 0).ok_or(InvalidName::Instance)?,
+        };
         Ok(Self { service: ServiceName::new(service)?, number })
     }
 }
 
 impl fmt::Display for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.service, self.number)
+        match self.number {
+            BUILD_NUMBER => write!(f, "{}/build", self.service),
+            number => write!(f, "{}/{number}", self.service),
+        }
     }
 }
 
@@ -140,6 +149,8 @@ mod tests {
     fn an_instance_reads_back_what_it_prints() {
         let id = InstanceId::parse("users-next/12").unwrap();
         assert_eq!(id.to_string(), "users-next/12");
+        let build = InstanceId::parse("users/build").unwrap();
+        assert_eq!((build.number, build.to_string().as_str()), (BUILD_NUMBER, "users/build"));
         for bad in ["users", "users/0", "users/-1", "users/x", "/1"] {
             assert!(InstanceId::parse(bad).is_err(), "{bad}");
         }

@@ -15,6 +15,6 @@ pub mod units;
 
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use error::{Code, ErrorChain};
-pub use id::{InstanceId, InvalidName, ServiceName};
+pub use id::{BUILD_NUMBER, InstanceId, InvalidName, ServiceName};
 pub use time::{Moment, Timestamp};
 pub use units::{ByteSize, InvalidUnit, Percent};

@@ -25,7 +25,7 @@ use ports::{
     logs::{Line, Stream},
 };
 use runtime::{Stop, TaskSet};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::warn;
 
@@ -114,6 +114,8 @@ pub(crate) enum Message {
     Sampled(u32, Usage, Duration),
     /// A better explanation of a failure was found.
     Explained(Run, Box<Diagnostic>),
+    /// Where a run listens that is not ready yet.
+    Listens(Run, Vec<SocketAddr>),
 }
 
 /// What became of an effect.
@@ -185,6 +187,8 @@ struct Facts {
     message: String,
     answer: String,
     answers: u32,
+    /// Where it listened when it was last looked at.
+    listening: Option<Vec<SocketAddr>>,
     usage: Option<Usage>,
     sampled: Option<(Moment, Duration)>,
     was_ready: bool,
@@ -340,6 +344,7 @@ impl Unit {
             Message::OnceEnded => self.once.ended(),
             Message::Sampled(number, usage, cpu) => self.sampled(number, usage, cpu),
             Message::Explained(run, diagnostic) => self.explained(run, *diagnostic),
+            Message::Listens(run, listening) => self.listens(run, listening),
         }
     }
 

@@ -2,16 +2,13 @@
 
 use super::{Message, Unit, effects};
 use crate::diagnose;
-use base::{Diagnostic, InstanceId};
+use base::{BUILD_NUMBER, Diagnostic, InstanceId};
 use manifest::Service;
 use ports::host::{self, Host, Spec};
 use runtime::Stop;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{Mutex, oneshot};
 use tracing::warn;
-
-/// The number under which build steps run; instances begin at 1.
-const BUILD_NUMBER: u32 = 0;
 
 /// The build steps of a unit: at most one counts, those called off may still be ending.
 #[derive(Default)]

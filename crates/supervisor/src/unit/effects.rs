@@ -216,22 +216,14 @@ impl Unit {
         );
     }
 
-    /// Tells early when a slow starter listens on another port than its own.
+    /// Looks where a slow starter listens, to tell early when that is another port than its own, and to know it
+    /// when its time is up and it is being stopped.
     fn look_where_it_listens(&mut self, run: Run) {
         let Some((host, id)) = self.host_run(run.number) else { return };
-        let Some(port) = self.facts.get(&run.number).and_then(|f| f.port) else { return };
-        let service = Arc::clone(&self.service);
-        let recall = Arc::clone(&self.shared.config.recall);
-        let (instance, sender) = (self.id(run.number), self.sender.clone());
+        let sender = self.sender.clone();
         self.tasks.spawn("look", move |_| async move {
-            let Ok(listening) = host.listening(&id).await else { return };
-            let output = recall.last(&instance, diagnose::LINES_SHOWN);
-            let listening = Some(listening);
-            let evidence =
-                diagnose::Evidence { output, port: Some(port), listening, ..Default::default() };
-            if let Some(other) = evidence.wrong_port() {
-                let said = diagnose::wrong_port(&service, port, other, &evidence);
-                tell(&sender, Message::Explained(run, Box::new(said))).await;
+            if let Ok(listening) = host.listening(&id).await {
+                tell(&sender, Message::Listens(run, listening)).await;
             }
         });
     }

@@ -10,7 +10,7 @@ use logic::{
 use manifest::Kind;
 use ports::host::Exit;
 use runtime::Clock;
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// What ends within this time of its start never worked, even if nobody asked it before it was sent requests.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -231,12 +231,25 @@ impl Unit {
         }
     }
 
+    /// Remembers where a run listens, and says so when that is the wrong port.
+    pub(super) fn listens(&mut self, run: Run, listening: Vec<SocketAddr>) {
+        let is_current =
+            self.machine.instances().get(&run.number).is_some_and(|i| i.run == run.run);
+        let Some(facts) = self.facts.get_mut(&run.number).filter(|_| is_current) else { return };
+        facts.listening = Some(listening);
+        let evidence = self.evidence(run.number);
+        if let (Some(other), Some(own)) = (evidence.wrong_port(), evidence.port) {
+            let said = diagnose::wrong_port(&self.service, own, other, &evidence);
+            self.explained(run, said);
+        }
+    }
+
     pub(super) fn evidence(&self, number: u32) -> Evidence {
         let facts = self.facts.get(&number);
         Evidence {
             output: self.shared.config.recall.last(&self.id(number), diagnose::LINES_SHOWN),
             port: facts.and_then(|f| f.port),
-            listening: None,
+            listening: facts.and_then(|f| f.listening.clone()),
             answer: facts.map(|f| f.answer.clone()).unwrap_or_default(),
             answers: facts.map_or(0, |f| f.answers),
         }
