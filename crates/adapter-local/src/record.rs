@@ -248,7 +248,7 @@ mod tests {
         for other in [
             "needs",
             "users.1",
-            "users.0.0123456789abcdef",
+            "users.x.0123456789abcdef",
             "users.1.xyz",
             "a.1.0123456789abcdef.2",
         ] {

@@ -189,10 +189,8 @@ fn a_build_step_is_a_run_like_any_other_and_found_again() {
     run_async(async {
         let host = machine.host(Recorder::new()).await;
         let build = base::InstanceId::parse("users/build").unwrap();
-        let spec = ports::host::Spec {
-            instance: build.clone(),
-            ..super::shell(&machine.dir, "exec sleep 1000")
-        };
+        let spec =
+            ports::host::Spec { instance: build.clone(), ..shell(&machine.dir, "exec sleep 1000") };
         let run = host.start(&spec).await.unwrap();
         machine.crash();
 
@@ -200,6 +198,6 @@ fn a_build_step_is_a_run_like_any_other_and_found_again() {
         let found = host.survivors().await.unwrap();
         assert_eq!((&found[0].instance, &found[0].id), (&build, &run.id));
         host.forget(&run.id).await.unwrap();
-        assert_eq!(super::living(&run), 0);
+        assert_eq!(living(&run), 0);
     });
 }
