@@ -16,6 +16,7 @@
 //! fixture idle                  does nothing, listens nowhere
 //! fixture child-tree            serves, with children and grandchildren
 //! fixture crash-after MS        serves for a while, then ends with 7
+//! fixture hungry MEGABYTES      takes that much memory, then serves
 //! ```
 
 #![expect(
@@ -82,6 +83,13 @@ fn main() {
             thread::sleep(after);
             eprintln!("that was it");
             exit(7);
+        }
+        Some("hungry") => {
+            // Written to, because memory that is only reserved is not used.
+            let food = vec![1_u8; usize::try_from(number(1)).unwrap() << 20];
+            println!("took {} bytes", food.len());
+            serve(port(), true);
+            drop(food);
         }
         other => {
             eprintln!("fixture: {other:?} is nothing it can be");
@@ -236,7 +244,7 @@ fn read_body(reader: &mut impl BufRead, headers: &[(String, String)]) -> io::Res
 /// - `env`: the environment as an object
 /// - `crash`: ends with 3 before it answers
 /// - `unready`, `hang`: from now on not ready, or silent
-/// - `record?id=N`: appends the id to the file `$LEDGER`
+/// - `record?id=N&ms=N`: after a while, appends the id to the file `$LEDGER`
 /// - `print?text=T`: prints a line
 /// - anything else: who answered what; `?size=N` makes it N bytes longer
 fn answer(service: &Service, request: &Request) -> (u16, String) {
@@ -265,6 +273,7 @@ fn answer(service: &Service, request: &Request) -> (u16, String) {
             (200, describe(service, request))
         }
         "record" => {
+            thread::sleep(Duration::from_millis(parameter("ms").parse().unwrap_or(0)));
             let ledger = env::var("LEDGER").expect("LEDGER is set");
             let mut file = OpenOptions::new().append(true).create(true).open(ledger).unwrap();
             // One write: lines of several processes do not mix.

@@ -140,11 +140,11 @@ async fn adoption_needs_no_build_and_an_outdated_survivor_does() {
     let (world, system) = node.die().await;
     let node = Node::start_in(world, system).await;
     node.until_phase(Phase::Ready).await;
-    assert_eq!(node.world.count("start users/0"), 1, "only the first time");
+    assert_eq!(node.world.count("start users/build"), 1, "only the first time");
     let (world, system) = node.die().await;
     let node = Node::start_in(world, with(&system, &[built("ok v2")])).await;
     node.until_phase(Phase::Ready).await;
-    assert_eq!(node.world.count("start users/0"), 2);
+    assert_eq!(node.world.count("start users/build"), 2);
     node.stop().await;
 }
 

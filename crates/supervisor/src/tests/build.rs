@@ -22,8 +22,8 @@ async fn a_service_starts_when_its_build_has_ended_and_builds_while_it_waits_for
     assert_eq!(node.of("users").reason, "exit 0 after 5000 ms");
     node.until_shows("users waiting 0/2, waits for db").await;
     node.until_phase(Phase::Ready).await;
-    assert!(node.world.at("forget users/0") < node.world.at("start users/1"));
-    assert_eq!(node.world.count("start users/0"), 1, "one build for all instances");
+    assert!(node.world.at("forget users/build") < node.world.at("start users/1"));
+    assert_eq!(node.world.count("start users/build"), 1, "one build for all instances");
     node.stop().await;
 }
 
@@ -44,7 +44,7 @@ async fn a_failed_build_shows_its_output_keeps_the_old_instances_and_is_tried_by
     assert_eq!(node.apply(&[broken()]).await, "users Keep: \n");
     node.until_told("users building").await;
     node.pass(5).await;
-    assert_eq!(node.world.count("start users/0"), 1);
+    assert_eq!(node.world.count("start users/build"), 1);
     node.apply(&[built("ok v2", "exit 0")]).await;
     node.until_phase(Phase::Ready).await;
     assert_eq!(node.of("users").problem, None);
@@ -59,7 +59,7 @@ async fn a_first_build_that_fails_is_a_failed_service() {
     node.handle.restart(&crate::Target::Service(name("users"))).await.unwrap();
     node.until_shows("users failed 0/1").await;
     node.pass(5).await;
-    assert_eq!(node.world.count("start users/0"), 2, "a restart builds again");
+    assert_eq!(node.world.count("start users/build"), 2, "a restart builds again");
     node.stop().await;
 }
 
@@ -95,7 +95,7 @@ async fn a_build_is_called_off_by_a_stop_and_by_a_newer_file() {
     node.handle.start_service(&name("users")).await.unwrap();
     node.until_shows("users building 0/1").await;
     node.pass(1).await;
-    assert_eq!(node.world.alive(), ["users/0"], "started again, it is built again");
+    assert_eq!(node.world.alive(), ["users/build"], "started again, it is built again");
     node.stop().await;
 }
 
@@ -126,6 +126,6 @@ async fn builds_can_be_left_out() {
     let node = Node::start_with(world, system, |config| config.no_build = true).await;
     node.until_phase(Phase::Ready).await;
     assert_eq!(node.of("users").state, ServiceState::Ready);
-    assert_eq!(node.world.count("start users/0"), 0);
+    assert_eq!(node.world.count("start users/build"), 0);
     node.stop().await;
 }

@@ -163,6 +163,6 @@ async fn a_cron_job_is_built_before_its_first_time() {
     let node = Node::start_in(world, system(&[built])).await;
     node.until_shows("report building 0/1").await;
     node.until_shows("report scheduled 0/1").await;
-    assert_eq!(node.world.count("start report/0"), 1);
+    assert_eq!(node.world.count("start report/build"), 1);
     node.stop().await;
 }

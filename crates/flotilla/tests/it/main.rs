@@ -1,0 +1,23 @@
+//! The real program on real systems: processes, ports, signals and files as its users have them.
+//!
+//! Each test has a folder, ports and processes of its own and leaves none of them behind. What is waited for is a
+//! state, with a deadline.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+#![expect(clippy::print_stderr, reason = "what was skipped and why must be seen")]
+
+mod admin;
+mod adoption;
+mod apply;
+mod attached;
+mod conflicts;
+mod containers;
+mod examples;
+mod formats;
+mod jobs;
+mod kit;
+mod life;
+mod load;
+mod routing;
+mod tools;
+mod trouble;
