@@ -56,13 +56,18 @@ impl Instance {
         instance
     }
 
-    /// An instance that runs already.
+    /// An instance that runs already. Whether it had come through its startup is not known, so that is
+    /// found out first: at once, as often as at a start, and without liveness in the way of a slow one.
     #[must_use]
     pub fn adopt(policy: &Policy, now: Moment, out: &mut Vec<Effect>) -> Self {
-        let mut instance = Self::at(Phase::Started, policy, now);
+        let mut instance = Self::at(Phase::Running { ready: false }, policy, now);
         instance.run = 1;
-        // It came through its startup under an earlier node; readiness decides now.
-        instance.run_now(policy, false, now, out);
+        if let Some(probe) = instance.probe_mut(Kind::Startup) {
+            probe.begin_at_once(now);
+            instance.ask(now, out);
+        } else {
+            instance.resume(policy, false, now, out);
+        }
         instance
     }
 
@@ -90,6 +95,7 @@ impl Instance {
             (Kind::Ready, new.ready, old.ready),
             (Kind::Live, new.live, old.live),
         ];
+        let catches_up = self.catches_up();
         for (kind, new, old) in news {
             if new == old {
                 continue;
@@ -97,8 +103,10 @@ impl Instance {
             let slot = &mut self.probes[index(kind)];
             *slot = new.map(Probe::new);
             let asks = match kind {
-                Kind::Startup => self.phase == Phase::Started,
-                Kind::Ready | Kind::Live => matches!(self.phase, Phase::Running { .. }),
+                Kind::Startup => self.phase == Phase::Started || catches_up,
+                Kind::Ready | Kind::Live => {
+                    matches!(self.phase, Phase::Running { .. }) && !catches_up
+                }
             };
             if let Some(probe) = slot.as_mut().filter(|_| asks) {
                 probe.begin(now);
@@ -106,7 +114,10 @@ impl Instance {
         }
         match self.phase {
             Phase::Started if new.startup.is_none() => self.run_now(new, false, now, out),
-            Phase::Running { ready: false } if new.ready.is_none() => {
+            Phase::Running { .. } if catches_up && new.startup.is_none() => {
+                self.resume(new, false, now, out);
+            }
+            Phase::Running { ready: false } if !catches_up && new.ready.is_none() => {
                 self.become_ready(new, now, out);
             }
             _ => {}
@@ -123,7 +134,14 @@ impl Instance {
     #[must_use]
     pub fn is_undecided(&self) -> bool {
         self.phase == Phase::Running { ready: false }
-            && self.probe(Kind::Ready).is_some_and(|probe| probe.verdict().is_none())
+            && (self.catches_up()
+                || self.probe(Kind::Ready).is_some_and(|probe| probe.verdict().is_none()))
+    }
+
+    /// Whether it was adopted and is still asked whether it has started up.
+    fn catches_up(&self) -> bool {
+        matches!(self.phase, Phase::Running { .. })
+            && self.probe(Kind::Startup).is_some_and(Probe::is_begun)
     }
 
     /// Whether a process of it may exist.

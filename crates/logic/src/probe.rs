@@ -42,6 +42,17 @@ impl Probe {
         *self = Self { due: Some(now + self.policy.initial_delay), ..Self::new(self.policy) };
     }
 
+    /// Begins to ask without the initial delay, which was for a program that had just been started.
+    pub fn begin_at_once(&mut self, now: Moment) {
+        *self = Self { due: Some(now), ..Self::new(self.policy) };
+    }
+
+    /// Whether it asks: begun and not ended.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        self.due.is_some()
+    }
+
     /// Ends asking; an answer under way changes nothing any more.
     pub fn end(&mut self) {
         self.due = None;

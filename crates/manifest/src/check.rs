@@ -176,7 +176,12 @@ impl<'a> Checker<'a> {
         let help = match &node.value {
             Value::Null => format!("write {expected}, or remove the key"),
             // The label says it.
-            Value::Scalar(_) => String::new(),
+            Value::Scalar(text) => match self.path.as_slice() {
+                [.., kind, name] if kind == "services" || kind == "jobs" => {
+                    format!("write `{name}: {{ run: {} }}`", shorten(text))
+                }
+                _ => String::new(),
+            },
             Value::List(_) | Value::Map(_) | Value::Unknown => format!("write {expected}"),
         };
         self.problems.error(Code::WRONG_TYPE, &node.mark, message, found, &help);

@@ -53,10 +53,10 @@ pub(crate) fn read(source: &Arc<Source>, problems: &mut Problems) -> Option<Node
 fn ignored(problems: &mut Problems, key: &str, mark: &Mark) {
     let help = match key.rsplit('.').next().unwrap_or_default() {
         "resourcesPath" | "resourcesPaths" | "componentsPath" => {
-            "state, locks and topics are built in"
+            "components are not supported by this version"
         }
         "daprHTTPPort" | "daprGRPCPort" => {
-            "the ports are injected as DAPR_HTTP_PORT and DAPR_GRPC_PORT"
+            "there is no sidecar; services find each other by `needs`: <NAME>_URL is injected"
         }
         "appLogDestination" | "daprdLogDestination" => "`flotilla logs` shows all output",
         _ => "",

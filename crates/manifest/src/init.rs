@@ -130,6 +130,12 @@ impl Search<'_> {
         let place =
             Place { dir: folder, root: self.root, service: &own, system: self.system, vars: &vars };
         let Ok(detected) = detect::detect(&place) else { return };
+        // The inner folder of a Django project, which the `manage.py` beside it starts.
+        let is_inner = folder != self.root
+            && folder.parent().is_some_and(|outer| outer.join("manage.py").is_file());
+        if is_inner && detected.why == "wsgi.py" {
+            return;
+        }
         if self.found.contains_key(&own) {
             self.notes.push(format!("`{shown}` is left out: there is another service `{own}`"));
             return;

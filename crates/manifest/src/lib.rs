@@ -47,6 +47,7 @@ pub use load::load;
 pub use model::*;
 pub use reference::reference_markdown;
 pub use schema::json_schema;
+pub use suggest::nearest;
 
 use std::collections::BTreeMap;
 

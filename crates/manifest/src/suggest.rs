@@ -6,7 +6,8 @@ use std::{fs, path::Path};
 const ENTRIES_MAX: usize = 1_000;
 
 /// The known word that is most like `word`, if one is like it.
-pub(crate) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+#[must_use]
+pub fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     /// Below this likeness (Jaro-Winkler, 0 to 1) a suggestion is noise.
     const LIKENESS_MIN: f64 = 0.8;
     let lower = word.to_ascii_lowercase().replace(['-', '.'], "_");

@@ -1,7 +1,7 @@
 //! Where every unit writes what it sees and everybody reads it: the picture and the events.
 
 use crate::status::{Phase, ServiceState, ServiceStatus, Status};
-use base::{InstanceId, ServiceName, Timestamp};
+use base::{InstanceId, ServiceName, Severity, Timestamp};
 use manifest::Kind;
 use runtime::Clock;
 use std::{
@@ -173,7 +173,11 @@ fn phase(services: &[Arc<ServiceStatus>]) -> Phase {
                 | ServiceState::Stopped
         ) || matches!(s.kind, Kind::Cron(_))
     };
-    if services.iter().any(|s| s.problem.is_some() || matches!(s.state, ServiceState::Failed)) {
+    let failing = |s: &ServiceStatus| {
+        let error = s.problem.as_ref().is_some_and(|p| p.severity == Severity::Error);
+        error || s.state == ServiceState::Failed
+    };
+    if services.iter().any(|s| failing(s)) {
         Phase::Degraded
     } else if services.iter().all(|s| settled(s)) {
         Phase::Ready

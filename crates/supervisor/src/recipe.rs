@@ -17,6 +17,10 @@ pub(crate) const JOB_RETRIES_MAX: u32 = 3;
 /// The label under which a run carries what it was started from, so that a later node can tell what changed.
 pub(crate) const FINGERPRINT: &str = "fingerprint";
 
+/// The label under which a run carries where its needs were, so that a later node can tell whether it still
+/// reaches them.
+pub(crate) const NEEDS: &str = "needs";
+
 /// What is wanted of `service`, with `count` instances.
 pub(crate) fn desired(service: &Service, count: u32) -> Desired {
     let probes = &service.probes;
@@ -165,6 +169,20 @@ pub(crate) fn read_fingerprint(text: &str) -> BTreeMap<String, u64> {
         .filter_map(|line| line.rsplit_once('='))
         .filter_map(|(key, hash)| Some((key.to_owned(), u64::from_str_radix(hash, 16).ok()?)))
         .collect()
+}
+
+/// Writes where needs are as `<NEED>_URL=address` lines.
+pub(crate) fn print_needs(needs: &[(ServiceName, SocketAddr)]) -> String {
+    let line = |(need, address): &(ServiceName, SocketAddr)| {
+        format!("{}={address}\n", need.url_variable())
+    };
+    needs.iter().map(line).collect()
+}
+
+/// Reads what [`print_needs`] wrote; lines that do not fit are left out.
+pub(crate) fn read_needs(text: &str) -> Vec<(String, SocketAddr)> {
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    pairs.filter_map(|(name, address)| Some((name.to_owned(), address.parse().ok()?))).collect()
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ mod news;
 mod oneoff;
 mod picture;
 
+pub(crate) use adoption::{Survivor, survivors};
 pub(crate) use effects::{Gone, discard};
 pub(crate) use oneoff::ONCE_FIRST;
 

@@ -57,9 +57,9 @@ async fn connect(target: &Target) -> Result<Box<dyn Io>, Error> {
         }
     };
     result.map_err(|cause| match cause.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            Error::NotRunning { at, cause }
-        }
+        io::ErrorKind::NotFound
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::ConnectionRefused => Error::NotRunning { at, cause },
         _ => Error::Connect { at, cause },
     })
 }

@@ -38,13 +38,15 @@ pub(crate) fn run(context: &Context, args: &Down) -> Outcome {
             Ok(system) => stop(context, args, &client, system.pid).await,
         }
     })?;
-    if is_running {
-        if outcome == Exit::Success {
-            context.out.say(&format!("stopped in {}", words::duration(started.elapsed())));
-        }
+    if outcome != Exit::Success {
         return Ok(outcome);
     }
+    // A node that was killed while it stopped the others had no time for the rest.
     let left = survivors(&place);
+    if left == 0 && is_running {
+        context.out.say(&format!("stopped in {}", words::duration(started.elapsed())));
+        return Ok(outcome);
+    }
     if left == 0 {
         return Err(Diagnostic::error(Code::NO_SYSTEM, "no system is running here").into());
     }
@@ -52,7 +54,11 @@ pub(crate) fn run(context: &Context, args: &Down) -> Outcome {
         "the node is gone, {} may be left of it; stopping",
         words::count(left, "instance")
     ));
-    clean(context, &place)?;
+    match clean(context, &place) {
+        // What is left belongs to a system that was started meanwhile.
+        Err(failure) if is_running && failure.exit() == Exit::Conflict => {}
+        cleaned => cleaned?,
+    }
     context.out.say(&format!("stopped in {}", words::duration(started.elapsed())));
     Ok(Exit::Success)
 }

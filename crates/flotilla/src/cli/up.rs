@@ -8,6 +8,7 @@
 mod attached;
 mod detached;
 pub(crate) mod log;
+mod race;
 mod signals;
 
 pub(crate) use detached::node;
@@ -38,19 +39,49 @@ pub(crate) fn run(context: &Context, args: &Up) -> Outcome {
     let loaded = context.load(&place)?;
     context.out.problems(&loaded.warnings);
     known(&args.services, &loaded.system)?;
+    let mut is_told = false;
+    for _ in 0..race::RACES_MAX {
+        match once(context, args, &place, &loaded.system, &mut is_told, started) {
+            Err(failure) if race::is_lost(&failure) => {}
+            outcome => return outcome,
+        }
+        let mut is_settled = false;
+        wait_for(async {
+            is_settled = race::settle(&place.client(), |text| context.out.say(text)).await;
+            Ok(Exit::Success)
+        })?;
+        if !is_settled {
+            break;
+        }
+    }
+    // A node that was killed a moment ago may have let go of its lock by now.
+    once(context, args, &place, &loaded.system, &mut is_told, started)
+}
+
+/// Applies the file to the node that is there, or starts one.
+fn once(
+    context: &Context,
+    args: &Up,
+    place: &Place,
+    system: &manifest::System,
+    is_told: &mut bool,
+    started: Instant,
+) -> Outcome {
     let client = place.client();
     if is_running(&client)? {
-        return wait_for(apply(context, args, &place, &client, started));
+        return wait_for(apply(context, args, place, &client, started));
     }
     if args.dry_run {
-        return would_start(&context.out, &loaded.system);
+        return would_start(&context.out, system);
     }
-    let head = Head::of(&place, &loaded.system);
-    if args.detach {
-        detached::run(context, args, &place, head, started)
-    } else {
-        attached::run(context, args, &place, head, started)
+    let head = Head::of(place, system);
+    if !args.detach {
+        return attached::run(context, args, place, head, started);
     }
+    if !std::mem::replace(is_told, true) {
+        context.out.say(&board::heading(&head, context.out.paint_err));
+    }
+    detached::run(context, args, place, head, started)
 }
 
 /// Whether a node answers for this system.
@@ -118,7 +149,10 @@ async fn apply(
         environment: context.environment.clone(),
         dry_run: args.dry_run,
     };
-    let applied = client.apply(&request).await.map_err(|e| locate::unanswered(&e))?;
+    let applied = client.apply(&request).await.map_err(|e| match &e {
+        client::Error::Api { body, .. } if body.code == "stopping" => race::stopping(),
+        _ => locate::unanswered(&e),
+    })?;
     show_changes(&context.out, &applied)?;
     if args.dry_run {
         return Ok(Exit::Success);

@@ -7,6 +7,7 @@ use std::{
     io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 /// The node's own log starts anew when it is longer than this at a start.
@@ -17,6 +18,34 @@ pub(crate) struct Places {
     root: PathBuf,
     /// Held with `flock`: the kernel lets go of it however this process ends.
     _lock: File,
+}
+
+/// How long the lock of a node that was killed may still be held while the kernel takes the process apart.
+const DYING_MAX: Duration = Duration::from_secs(2);
+
+/// How often a lock that is about to be let go is tried.
+const DYING_LOOK: Duration = Duration::from_millis(10);
+
+/// Takes the lock; `Err` names the process that has it.
+fn take(lock: &mut File) -> Result<(), String> {
+    let deadline = Instant::now() + DYING_MAX;
+    while flock(&*lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut pid = String::new();
+        let read = lock.rewind().and_then(|()| lock.read_to_string(&mut pid));
+        let pid = pid.trim().to_owned();
+        if read.is_err() || is_alive(&pid) || Instant::now() >= deadline {
+            return Err(pid);
+        }
+        // The caller's thread has nothing else to do: no node runs yet.
+        std::thread::park_timeout(DYING_LOOK);
+    }
+    Ok(())
+}
+
+/// Whether a process is there and not just ending.
+fn is_alive(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// Where the state of the system in folder `root` is.
@@ -46,10 +75,7 @@ impl Places {
             .mode(0o600)
             .open(&lock_path)
             .map_err(|e| fail(&e))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut pid = String::new();
-            drop(lock.read_to_string(&mut pid));
-            let pid = pid.trim();
+        if let Err(pid) = take(&mut lock) {
             let folder = system_root.display();
             let message = format!("another node (process {pid}) runs the system in {folder}");
             let help = "use it (`flotilla ps`), or stop it with `flotilla down`";

@@ -3,7 +3,7 @@
 use super::{NodeEnd, containers, places::Places, state_error};
 use adapter_local::LocalHost;
 use base::{Diagnostic, ErrorChain};
-use manifest::System;
+use manifest::{StopSignal, System};
 use ports::host::{Host, Run, Signal};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tracing::{info, warn};
@@ -26,15 +26,18 @@ pub(super) async fn stop(places: &Places, system: &System) -> Result<NodeEnd, Bo
         LocalHost::start(config, Arc::new(logs.handle())).await.map_err(|e| state_error(&e))?;
     let runs = host.survivors().await.map_err(|e| state_error(&e))?;
     info!(runs = runs.len(), "stopping what an earlier node left");
-    let grace: BTreeMap<_, _> =
-        system.services.iter().map(|s| (s.name.clone(), s.stop.grace)).collect();
+    let stops: BTreeMap<_, _> = system
+        .services
+        .iter()
+        .map(|s| (s.name.clone(), (signal(s.stop.signal), s.stop.grace)))
+        .collect();
     let mut ends = runtime::TaskSet::new("survivors");
     for run in runs {
-        let (host, grace) =
-            (host.clone(), grace.get(&run.instance.service).copied().unwrap_or(GRACE));
-        ends.spawn("end", move |_| async move { end(&*host, &run, grace).await });
+        let stop = stops.get(&run.instance.service).copied().unwrap_or((Signal::Term, GRACE));
+        let host = host.clone();
+        ends.spawn("end", move |_| async move { end(&*host, &run, stop).await });
     }
-    let longest = grace.values().copied().max().unwrap_or(GRACE).max(GRACE);
+    let longest = stops.values().map(|(_, grace)| *grace).max().unwrap_or(GRACE).max(GRACE);
     ends.join(longest + GRACE).await;
     let docker = containers::config(&system.name, places.root(), false);
     if containers::used(system)
@@ -49,13 +52,26 @@ pub(super) async fn stop(places: &Places, system: &System) -> Result<NodeEnd, Bo
     Ok(NodeEnd::Stopped)
 }
 
-async fn end(host: &dyn Host, run: &Run, grace: Duration) {
+/// The signal as hosts know it.
+fn signal(signal: StopSignal) -> Signal {
+    match signal {
+        StopSignal::Term => Signal::Term,
+        StopSignal::Int => Signal::Int,
+        StopSignal::Quit => Signal::Quit,
+        StopSignal::Hup => Signal::Hup,
+        StopSignal::Usr1 => Signal::Usr1,
+        StopSignal::Usr2 => Signal::Usr2,
+        StopSignal::Kill => Signal::Kill,
+    }
+}
+
+async fn end(host: &dyn Host, run: &Run, (signal, grace): (Signal, Duration)) {
     let asked = async {
-        host.signal(&run.id, Signal::Term).await?;
+        host.signal(&run.id, signal).await?;
         host.wait(&run.id).await
     };
     if tokio::time::timeout(grace, asked).await.is_err() {
-        warn!(instance = %run.instance, "did not heed SIGTERM, killed");
+        warn!(instance = %run.instance, "did not heed the stop signal, killed");
     }
     if let Err(e) = host.forget(&run.id).await {
         warn!(instance = %run.instance, error = %ErrorChain(&e), "cannot clear up");

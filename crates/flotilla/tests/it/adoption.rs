@@ -1,7 +1,7 @@
 //! The node is killed; its instances go on, and the next node takes them over.
 
 use crate::kit::{System, alone, http, load::Load, processes, wait::eventually};
-use std::net::TcpListener;
+use std::{net::TcpListener, process::Stdio, time::Duration};
 
 const SYSTEM: &str = "
 services:
@@ -118,4 +118,34 @@ fn killing_the_node_again_and_again_never_starts_an_instance_twice() {
     eventually("some traffic", || (load.asked() > 500).then_some(()));
     load.end().assert_none_lost();
     system.down();
+}
+
+#[test]
+fn down_goes_on_when_the_node_is_killed_while_it_stops() {
+    let system =
+        System::new("services: { web: { run: FIXTURE ignore-term, stop: { grace: 2s } } }");
+    system.up();
+    let mut command = system.command(env!("CARGO_BIN_EXE_flotilla"));
+    let mut down = command.arg("down").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    system.until("stopping", |status| status.0["phase"] == "stopping");
+    system.kill_node();
+    assert_eq!(crate::kit::end_of(&mut down, Duration::from_secs(60)), Some(0));
+    system.assert_nothing_left();
+}
+
+#[test]
+fn what_a_killed_node_left_gets_the_stop_signal_of_its_service() {
+    let system = System::new(
+        "
+services:
+  web:
+    run: trap 'touch DIR/asked; exit 0' INT; trap '' TERM; while true; do sleep 0.1; done
+    listen: false
+    stop: { signal: INT }
+",
+    );
+    system.up();
+    system.kill_node();
+    system.down();
+    assert!(system.dir().join("asked").exists());
 }

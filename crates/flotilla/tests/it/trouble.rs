@@ -39,7 +39,7 @@ fn a_service_that_listens_nowhere_is_told_about_its_port() {
 
 #[test]
 fn a_service_on_another_port_is_told_which() {
-    let service = "run: FIXTURE wrong-port";
+    let service = "run: FIXTURE wrong-port, health: { start_timeout: 4s }";
     check(service, &["[F015]", "bad listens on port", "was given PORT="]).down();
 }
 

@@ -51,6 +51,23 @@ impl Instance {
         self.ask(now, out);
     }
 
+    /// An adopted instance goes on: no initial delay keeps it from the traffic that it had before.
+    pub(super) fn resume(
+        &mut self,
+        policy: &Policy,
+        known_ready: bool,
+        now: Moment,
+        out: &mut Vec<Effect>,
+    ) {
+        self.run_now(policy, known_ready, now, out);
+        if self.phase == (Phase::Running { ready: false })
+            && let Some(probe) = self.probe_mut(Kind::Ready)
+        {
+            probe.begin_at_once(now);
+            self.ask(now, out);
+        }
+    }
+
     pub(super) fn become_ready(&mut self, policy: &Policy, now: Moment, out: &mut Vec<Effect>) {
         self.phase = Phase::Running { ready: true };
         self.ready_at = Some(now);
@@ -77,6 +94,16 @@ impl Instance {
                 self.run_now(policy, policy.startup_is_ready, now, out);
             }
             (Kind::Startup, false, Phase::Started) => {
+                self.end_unhealthy(policy, News::NeverReady, now, out);
+            }
+            (Kind::Startup, true, Phase::Running { .. }) => {
+                self.resume(policy, policy.startup_is_ready, now, out);
+            }
+            // Under the earlier node it may have been ready and then not any more: no reason to end it.
+            (Kind::Startup, false, Phase::Running { .. }) if policy.ready.is_some() => {
+                self.resume(policy, false, now, out);
+            }
+            (Kind::Startup, false, Phase::Running { .. }) => {
                 self.end_unhealthy(policy, News::NeverReady, now, out);
             }
             (Kind::Live, false, Phase::Running { .. }) => {

@@ -289,6 +289,74 @@ fn an_adopted_instance_is_routed_as_soon_as_it_answers_and_an_outdated_one_is_re
     assert!(world.machine.is_settled());
 }
 
+/// A machine that adopts one instance which answers no probe yet.
+fn adopted_while_starting(wanted: Desired) -> World {
+    let mut world = World::new(desired(1));
+    world.machine = Machine::new(wanted);
+    world.due.clear();
+    world.alive = BTreeSet::from([Run { number: 1, run: 1 }]);
+    world.sick.insert(1);
+    world.act(|m, now| m.adopt(1, false, now));
+    world.act(|m, now| m.set_open(true, now));
+    world
+}
+
+#[test]
+fn an_instance_adopted_in_the_middle_of_its_start_is_asked_as_often_as_at_a_start() {
+    let rarely = |failures| {
+        Some(probe::Policy { initial_delay: secs(10), period: secs(10), failures, successes: 1 })
+    };
+    let mut wanted = desired(1);
+    wanted.policy.startup = Some(probe::Policy {
+        initial_delay: secs(10),
+        period: secs(1),
+        failures: 60,
+        successes: 1,
+    });
+    wanted.policy.ready = rarely(3);
+    wanted.policy.live = rarely(1);
+    for same in [true, false] {
+        wanted.policy.startup_is_ready = same;
+        let mut world = adopted_while_starting(wanted.clone());
+        world.run_to(40);
+        assert!(world.routed.is_empty(), "it has not answered");
+        assert!(!world.story.contains("notalive"), "liveness waits for the startup");
+        world.sick.clear();
+        world.run_to(42);
+        assert!(world.machine.is_settled(), "{}", world.story);
+        assert_eq!(world.story.matches("started").count(), 0, "it is not started again");
+    }
+}
+
+#[test]
+fn an_adopted_instance_that_is_not_ready_is_left_alone_and_one_that_never_started_up_is_not() {
+    let mut world = adopted_while_starting(desired(1));
+    world.run_to(60);
+    assert_eq!(world.machine.instances()[&1].phase, Phase::Running { ready: false });
+    world.sick.clear();
+    world.run_to(62);
+    assert!(world.machine.is_settled());
+    let mut wanted = desired(1);
+    wanted.policy.ready = None;
+    let mut world = adopted_while_starting(wanted);
+    world.run_to(10);
+    assert!(world.story.contains("neverready"), "{}", world.story);
+}
+
+#[test]
+fn a_changed_startup_probe_goes_on_with_an_instance_that_was_just_adopted() {
+    for startup in [None, policy().ready] {
+        let mut world = adopted_while_starting(desired(1));
+        let mut wanted = desired(1);
+        wanted.policy.startup = startup;
+        world.act(|m, now| m.desire(wanted, false, now));
+        world.run_to(3);
+        world.sick.clear();
+        world.run_to(6);
+        assert!(world.machine.is_settled(), "{startup:?}: {}", world.story);
+    }
+}
+
 #[test]
 fn a_failing_liveness_probe_restarts_and_a_failing_readiness_probe_only_unroutes() {
     let mut wanted = desired(1);

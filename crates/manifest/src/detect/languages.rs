@@ -157,7 +157,7 @@ pub(super) fn python(place: &Place<'_>) -> Option<Detected> {
     let python = own.unwrap_or("python3");
     let text = small_file(&dir.join(file)).unwrap_or_default();
     // A file that starts its server itself is trusted to do so.
-    let starts_itself = text.contains("__main__");
+    let starts_itself = text.contains("__main__") && !starts_on_a_port_of_its_own(&text);
     let module = file.trim_end_matches(".py");
     let has_app = text.contains("app = ");
     let line = if file == "manage.py" {
@@ -179,6 +179,18 @@ pub(super) fn python(place: &Place<'_>) -> Option<Detected> {
         why: file.to_owned(),
         port: None,
     })
+}
+
+/// Whether all that a file does when it is started is to serve `app` on a port that it chooses itself, the way the
+/// tutorials of Flask and FastAPI end. Such a program would never see `$PORT`.
+fn starts_on_a_port_of_its_own(text: &str) -> bool {
+    let main = text.split_once("__main__").and_then(|(_, rest)| rest.split_once(':'));
+    let Some((_, main)) = main else { return false };
+    let mut lines =
+        main.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let first = lines.next().unwrap_or_default();
+    let serves = first.starts_with("app.run(") || first.starts_with("uvicorn.run(");
+    serves && first.ends_with(')') && lines.next().is_none() && !text.contains("PORT")
 }
 
 /// A Go module with a main package in the folder itself.

@@ -1,9 +1,9 @@
 //! Ports of this machine that the file fixes: none may be used twice.
 
-use super::{GATEWAY_PORT, Reader, entries, values};
+use super::{GATEWAY_PORT, Known, Reader, entries, values};
 use crate::{Gateway, shape, source::Mark, tree::Node};
 use base::{Code, Diagnostic};
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 /// A port, who uses it, and where that stands (nowhere when it is a default).
 type Use = (u16, String, Option<Mark>);
@@ -17,21 +17,8 @@ impl Reader<'_> {
         }
         let mark = tree.at(&["admin", "listen"]).map(|node| node.mark.clone());
         self.claim(&mut used, (admin.port(), "the admin API".to_owned(), mark));
-        for (_, entry) in entries(tree) {
-            let node = &entry.value;
-            let owner = format!("`{}`", entry.key);
-            if node.get("image").is_none()
-                && self.known.get(&entry.key).is_some_and(|known| known.listens)
-                && let Some(port) = values::port(node.get("port"))
-            {
-                let mark = node.get("port").map(|node| node.mark.clone());
-                self.claim(&mut used, (port, owner.clone(), mark));
-            }
-            for item in node.get("publish").map(Node::items).unwrap_or_default() {
-                if let Some((host, _)) = item.text().and_then(shape::publish) {
-                    self.claim(&mut used, (host, owner.clone(), Some(item.mark.clone())));
-                }
-            }
+        for (port, name, mark) in fixed(&self.known, tree) {
+            self.claim(&mut used, (port, format!("`{name}`"), Some(mark)));
         }
     }
 
@@ -47,6 +34,12 @@ impl Reader<'_> {
             } else {
                 "admin: { listen: 127.0.0.1:9081 }"
             };
+            // No other format has these keys.
+            let file = if self.context.foreign {
+                " in a flotilla.yaml with `include:` for this file"
+            } else {
+                ""
+            };
             let problem = match (mark, first_mark) {
                 (Some(mark), Some(first_mark)) => problem
                     .at(mark.place(), "used again here")
@@ -54,7 +47,7 @@ impl Reader<'_> {
                     .help("change one of them"),
                 (Some(mark), None) => problem
                     .at(mark.place(), format!("{first} listens there unless told otherwise"))
-                    .help(format!("change it, or write `{key}`")),
+                    .help(format!("change it, or write `{key}`{file}")),
                 (None, Some(mark)) => problem
                     .at(mark.place(), format!("{owner} listens there unless told otherwise"))
                     .help("change it, or write `admin: { listen: 127.0.0.1:9081 }`"),
@@ -64,4 +57,24 @@ impl Reader<'_> {
         }
         used.push(new);
     }
+}
+
+/// The ports of this machine that services are given in the file, whose they are, and where that stands.
+pub(super) fn fixed(known: &BTreeMap<String, Known>, tree: &Node) -> Vec<(u16, String, Mark)> {
+    let mut all = Vec::new();
+    for (_, entry) in entries(tree) {
+        let node = &entry.value;
+        if node.get("image").is_none()
+            && known.get(&entry.key).is_some_and(|known| known.listens)
+            && let (Some(port), Some(at)) = (values::port(node.get("port")), node.get("port"))
+        {
+            all.push((port, entry.key.clone(), at.mark.clone()));
+        }
+        for item in node.get("publish").map(Node::items).unwrap_or_default() {
+            if let Some((host, _)) = item.text().and_then(shape::publish) {
+                all.push((host, entry.key.clone(), item.mark.clone()));
+            }
+        }
+    }
+    all
 }

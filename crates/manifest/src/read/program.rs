@@ -102,6 +102,8 @@ impl Reader<'_> {
             };
         }
         self.only_containers_have(node);
+        // What stands here is no map, which is said already.
+        let dir_is_known = dir_is_known && !matches!(node.value, Value::Unknown);
         let nothing = Found {
             program: Program::Shell(String::new()),
             language: "shell".to_owned(),

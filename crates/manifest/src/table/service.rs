@@ -235,8 +235,10 @@ const OWN_DATABASE: Key = key(
 const HINTS: &[(&str, &str)] = &[
     ("replicas", "write `instances:`"),
     ("count", "write `instances:`"),
+    ("workers", "write `instances:`"),
     ("deploy", "write `instances:` and `limits:`"),
     ("depends_on", "write `needs: [name, …]`"),
+    ("dependsOn", "write `needs: [name, …]`"),
     ("dependencies", "write `needs: [name, …]`"),
     ("links", "write `needs: [name, …]`"),
     ("cmd", "write `run:`"),
@@ -260,6 +262,7 @@ const HINTS: &[(&str, &str)] = &[
     ("liveness_probe", "write `health: { live: /path }`"),
     ("readiness_probe", "write `health: { ready: /path }`"),
     ("working_dir", "write `dir:`, or `workdir:` beside `image:`"),
+    ("cwd", "write `dir:`"),
     ("path", "write `dir:`"),
     ("folder", "write `dir:`"),
     ("directory", "write `dir:`"),
@@ -279,6 +282,7 @@ const HINTS: &[(&str, &str)] = &[
     ("hostname", "services find each other by `needs`; remove it"),
     ("routes", "routes stand under `gateway:`"),
     ("cron", "a job with `schedule:` runs at times"),
+    ("schedule", "a job under `jobs:` runs at times, a service all the time"),
 ];
 const LATER: &[&str] = &[
     "scale",

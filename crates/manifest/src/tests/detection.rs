@@ -101,7 +101,7 @@ fn python_runs_the_usual_main_file_as_its_framework_wants() {
     );
     check(&[("manage.py", "")], "python: python3 manage.py runserver --noreload 127.0.0.1:$PORT");
     check(
-        &[("app.py", "app = Flask('x')\nif __name__ == '__main__': app.run()\n")],
+        &[("app.py", "app = Flask('x')\nif __name__ == '__main__': serve(app)\n")],
         "python: python3 app.py",
     );
     check(
@@ -113,6 +113,23 @@ fn python_runs_the_usual_main_file_as_its_framework_wants() {
         "python: python3 -m uvicorn main:app --host 127.0.0.1 --port $PORT",
     );
     check(&[("requirements.txt", "flask")], "nothing");
+}
+
+#[test]
+fn a_python_file_that_only_serves_on_a_port_of_its_own_is_given_ours() {
+    let flask = "python: python3 -m flask --app app run --host 127.0.0.1 --port $PORT";
+    let with = |main: &str, wanted: &str| {
+        let text = format!("app = Flask('x')\nif __name__ == '__main__':{main}");
+        check(&[("app.py", &text)], wanted);
+    };
+    with("\n    app.run(debug=True, port=5000)\n", flask);
+    with(" app.run()\n", flask);
+    with("\n    app.run(port=int(os.environ['PORT']))\n", "python: python3 app.py");
+    with("\n    init_db()\n    app.run()\n", "python: python3 app.py");
+    check(
+        &[("main.py", "app = FastAPI()\nif __name__ == '__main__':\n    uvicorn.run(app, port=8000)\n")],
+        "python: python3 -m uvicorn main:app --host 127.0.0.1 --port $PORT",
+    );
 }
 
 #[test]

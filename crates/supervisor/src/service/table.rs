@@ -4,7 +4,7 @@ use crate::{
     config::Config,
     error::Error,
     status::{Action, Change},
-    unit::{self, Command, Gone, Shared, Unit, UnitHandle},
+    unit::{self, Command, Gone, Shared, Survivor, Unit, UnitHandle},
 };
 use base::{InstanceId, ServiceName};
 use manifest::{Program, Service, System};
@@ -46,7 +46,9 @@ impl Table {
                 *host == own && (1..unit::ONCE_FIRST).contains(&run.instance.number)
             });
             table.discard(shared, strange, "was left over by an earlier node, ended");
-            table.spawn(shared, service, runs.into_iter().map(|(_, run)| run).collect());
+            let runs = runs.into_iter().map(|(_, run)| run).collect();
+            let runs = unit::survivors(shared, &service, runs).await;
+            table.spawn(shared, service, runs);
         }
         let why = "runs for a service that is not in the file any more, ended";
         table.discard(shared, survivors.into_values().flatten().collect(), why);
@@ -54,7 +56,7 @@ impl Table {
     }
 
     /// Starts a unit for `service` with the instances of it that run already.
-    fn spawn(&mut self, shared: &Shared, service: Service, runs: Vec<host::Run>) {
+    fn spawn(&mut self, shared: &Shared, service: Service, runs: Vec<Survivor>) {
         let name = service.name.clone();
         let (mut unit, handle, messages) = Unit::new(shared.clone(), service);
         self.discarded.retain(|(_, gone)| !gone.is_over());

@@ -43,6 +43,8 @@ pub(crate) struct State {
     pub(crate) sick: BTreeSet<String>,
     /// Fail their liveness.
     pub(crate) dead: BTreeSet<String>,
+    /// Added to the ports of the listeners for needs.
+    pub(crate) needs_moved: u16,
     lines: BTreeMap<InstanceId, Vec<String>>,
     /// The node's own words among the output.
     pub(crate) journal: Vec<String>,
@@ -440,7 +442,8 @@ impl Traffic for World {
             return Err(std::io::ErrorKind::AddrNotAvailable.into());
         }
         let length = caller.as_str().len() + 10 * need.as_str().len();
-        Ok(SocketAddr::new(on, 40_000 + u16::try_from(length).unwrap()))
+        let port = 40_000 + u16::try_from(length).unwrap() + self.state().needs_moved;
+        Ok(SocketAddr::new(on, port))
     }
 }
 

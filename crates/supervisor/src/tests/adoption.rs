@@ -57,6 +57,29 @@ async fn survivors_of_an_older_file_are_replaced_without_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn survivors_whose_needs_have_moved_are_replaced_without_a_gap() {
+    let services = [service("db", "ok"), service("users", "ok").needs("db").instances(2)];
+    let node = Node::ready(&services).await;
+    let before = node.world.spec("users/1").env["DB_URL"].clone();
+    let (world, system) = node.die().await;
+    world.change(|w| w.needs_moved = 1);
+    let node = Node::start_in(world, system).await;
+    node.until_told(
+        "users/2 adopted: was running already (process 1003), to be replaced: DB_URL changed",
+    )
+    .await;
+    node.until("all serve", |_| node.world.routed().len() == 3).await;
+    node.until_phase(Phase::Ready).await;
+    assert_eq!(node.world.count("start db/1"), 1, "what needs nothing stays");
+    assert_eq!(node.world.count("term users/1") + node.world.count("term users/2"), 2);
+    for instance in &node.of("users").instances {
+        assert!(!instance.adopted);
+        assert_ne!(node.world.spec(&instance.id.to_string()).env["DB_URL"], before);
+    }
+    node.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn survivors_of_unknown_services_are_ended() {
     let services = [service("users", "ok"), service("old", "ok, ignore term").instances(2)];
     let node = Node::ready(&services).await;

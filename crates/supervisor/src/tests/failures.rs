@@ -4,7 +4,7 @@ use crate::{
     InstanceState, Phase, ServiceState,
     testing::{Node, World, job, probe, service, system},
 };
-use base::Code;
+use base::{Code, Severity};
 use manifest::RestartPolicy;
 use ports::host::Exit;
 use std::{net::TcpListener, time::Duration};
@@ -131,9 +131,12 @@ async fn what_listens_elsewhere_is_told_the_port_long_before_its_time_is_up() {
     let problem = node.until_problem("users", Code::WRONG_PORT).await;
     assert_eq!(node.world.count("term users/1"), 0, "still within its time");
     assert!(problem.message.starts_with("users listens on port 3000, but was given PORT="));
+    assert_eq!(problem.severity, Severity::Warning, "it may still open its own");
+    assert_eq!(node.of("users").state, ServiceState::Starting);
     assert!(problem.help.as_ref().unwrap().contains("write `port: 3000` under `users`"));
     node.until_told("users/1 restarting").await;
-    assert_eq!(node.of("users").problem.as_ref().unwrap().code, Code::WRONG_PORT);
+    let problem = node.of("users").problem.clone().unwrap();
+    assert_eq!((problem.code, problem.severity), (Code::WRONG_PORT, Severity::Error));
     node.stop().await;
 }
 

@@ -1,14 +1,50 @@
 //! Taking over what an earlier node left running.
 
-use super::{Facts, Gone, Message, ONCE_FIRST, Unit, effects};
+use super::{Facts, Gone, Message, ONCE_FIRST, Shared, Unit, effects, host_of};
 use crate::recipe;
+use base::ErrorChain;
 use logic::service::Run;
+use manifest::Service;
 use ports::host;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
+use tracing::warn;
+
+/// A run of an earlier node.
+pub(crate) struct Survivor {
+    pub(crate) run: host::Run,
+    /// Why it cannot call its needs: the addresses in its environment lead elsewhere or nowhere by now.
+    moved: Vec<String>,
+}
+
+/// Opens the listeners that `runs` have in their environment, and says where that was not possible.
+pub(crate) async fn survivors(
+    shared: &Shared,
+    service: &Service,
+    runs: Vec<host::Run>,
+) -> Vec<Survivor> {
+    let mut present = BTreeMap::new();
+    let on = host_of(&shared.config, service).reach();
+    let own = |need: &&manifest::Need| !service.env.contains_key(&need.service.url_variable());
+    for need in service.needs.iter().filter(own).filter(|_| !runs.is_empty()) {
+        match shared.config.traffic.need_address(&service.name, &need.service, on).await {
+            Ok(address) => drop(present.insert(need.service.url_variable(), address)),
+            // Its replacement would not have it either.
+            Err(e) => warn!(need = %need.service, error = %ErrorChain(&e), "no listener"),
+        }
+    }
+    let moved = |run: &host::Run| {
+        let before = run.labels.get(recipe::NEEDS).map(String::as_str).unwrap_or_default();
+        let is_moved =
+            |(name, address): &(String, _)| present.get(name).is_some_and(|p| p != address);
+        let moved = recipe::read_needs(before).into_iter().filter(is_moved);
+        moved.map(|(name, _)| format!("{name} changed")).collect()
+    };
+    runs.into_iter().map(|run| Survivor { moved: moved(&run), run }).collect()
+}
 
 impl Unit {
     /// Takes over runs of an earlier node; call before [`Self::run`].
-    pub(crate) fn adopt(&mut self, runs: Vec<host::Run>) {
+    pub(crate) fn adopt(&mut self, runs: Vec<Survivor>) {
         if runs.is_empty() {
             return;
         }
@@ -54,11 +90,13 @@ impl Unit {
         });
     }
 
-    fn adopt_one(&mut self, run: host::Run) {
+    fn adopt_one(&mut self, survivor: Survivor) {
+        let Survivor { run, moved } = survivor;
         let number = run.instance.number;
         let before = run.labels.get(recipe::FINGERPRINT).map(String::as_str).unwrap_or_default();
-        let differences =
+        let mut differences =
             manifest::differences(&recipe::read_fingerprint(before), &self.fingerprint);
+        differences.extend(moved);
         let outdated = !differences.is_empty();
         if let Some(port) = run.port {
             self.shared.ports.hold(port);

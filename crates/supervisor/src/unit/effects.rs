@@ -69,6 +69,8 @@ impl Start {
             state_dir,
         });
         env.extend(self.env);
+        let mut labels = self.labels;
+        labels.insert(recipe::NEEDS.to_owned(), recipe::print_needs(&needs));
         let spec = Spec {
             instance: self.instance,
             program: self.program,
@@ -76,7 +78,7 @@ impl Start {
             env,
             port: self.port,
             limits: recipe::limits(&self.service),
-            labels: self.labels,
+            labels,
         };
         self.host.start(&spec).await.map_err(|e| {
             let container = matches!(spec.program, host::Program::Container(_));

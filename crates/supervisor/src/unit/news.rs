@@ -2,7 +2,7 @@
 
 use super::{Message, Report, Unit, effects};
 use crate::diagnose::{self, Evidence};
-use base::units::format_duration;
+use base::{Code, Diagnostic, Severity, units::format_duration};
 use logic::{
     instance::{Input, News, Phase},
     service::Run,
@@ -121,7 +121,7 @@ impl Unit {
             }
             News::Killed => {
                 let grace = format_duration(self.service.stop.grace);
-                let code = base::Code::IGNORED_STOP;
+                let code = Code::IGNORED_STOP;
                 (
                     "killed",
                     format!("did not end within {grace} after the stop signal, killed [{code}]"),
@@ -163,10 +163,8 @@ impl Unit {
         facts.next_start = Some(base::Timestamp(Clock::wall().0.saturating_add(micros)));
         let exit = facts.last_exit.clone().unwrap_or_default();
         // A sharper finding (wrong port, forked away, refused) is not replaced by the general one.
-        let general = self
-            .problem
-            .as_ref()
-            .is_none_or(|p| matches!(p.code, base::Code::EXITED | base::Code::CRASH_LOOP));
+        let general =
+            self.problem.as_ref().is_none_or(|p| matches!(p.code, Code::EXITED | Code::CRASH_LOOP));
         let code = facts.exit.clone();
         if looping && general && self.service.kind == Kind::Service {
             let said =
@@ -180,7 +178,7 @@ impl Unit {
     /// A run that ended before it was ever ready, or at once, needs a cause and a fix.
     fn explain_exit(&mut self, about: Run) {
         let Some(facts) = self.facts.get(&about.number) else { return };
-        let sharper = self.problem.as_ref().is_some_and(|p| !matches!(p.code, base::Code::EXITED));
+        let sharper = self.problem.as_ref().is_some_and(|p| !matches!(p.code, Code::EXITED));
         let worked = facts.was_ready && self.now().since(facts.begun) >= AT_ONCE;
         if worked || sharper || self.service.kind != Kind::Service {
             return;
@@ -188,7 +186,7 @@ impl Unit {
         self.set_problem(Some(self.explain_end(about.number)));
     }
 
-    fn explain_end(&self, number: u32) -> base::Diagnostic {
+    fn explain_end(&self, number: u32) -> Diagnostic {
         let facts = self.facts.get(&number);
         let exit = facts.and_then(|f| f.exit.clone()).unwrap_or(Exit::Unknown);
         let after = facts.map_or(Duration::ZERO, |f| self.now().since(f.begun));
@@ -200,8 +198,7 @@ impl Unit {
         let waited = self.facts.get(&number).map_or(Duration::ZERO, |f| self.now().since(f.begun));
         let mut evidence = self.evidence(number);
         // What is known at once; where it listens is found out meanwhile, while the process still lives.
-        let named_port = self.problem.as_ref().is_some_and(|p| p.code == base::Code::WRONG_PORT);
-        if !named_port {
+        if !self.has_named_port() {
             self.set_problem(Some(diagnose::not_ready(&self.service, waited, &evidence)));
         }
         let Some((host, id)) = self.host_run(number) else { return };
@@ -215,7 +212,7 @@ impl Unit {
     }
 
     /// Takes a better explanation, unless it comes too late to be one.
-    pub(super) fn explained(&mut self, run: Run, diagnostic: base::Diagnostic) {
+    pub(super) fn explained(&mut self, run: Run, diagnostic: Diagnostic) {
         let Some(instance) = self.machine.instances().get(&run.number) else { return };
         if instance.run != run.run || instance.is_ready() {
             return;
@@ -225,10 +222,17 @@ impl Unit {
             instance.phase,
             Phase::Started | Phase::Draining { .. } | Phase::Stopping { .. }
         );
-        let named = self.problem.as_ref().is_some_and(|p| p.code == base::Code::WRONG_PORT);
-        if diagnostic.code == base::Code::WRONG_PORT || lives && !named {
+        let is_named = self.has_named_port();
+        if diagnostic.code == Code::WRONG_PORT || lives && !is_named {
             self.set_problem(Some(diagnostic));
         }
+    }
+
+    /// Whether a run that failed was found to listen on another port than its own.
+    fn has_named_port(&self) -> bool {
+        let named =
+            |p: &Arc<Diagnostic>| p.code == Code::WRONG_PORT && p.severity == Severity::Error;
+        self.problem.as_ref().is_some_and(named)
     }
 
     /// Remembers where a run listens, and says so when that is the wrong port.
@@ -240,7 +244,13 @@ impl Unit {
         let evidence = self.evidence(run.number);
         if let (Some(other), Some(own)) = (evidence.wrong_port(), evidence.port) {
             let said = diagnose::wrong_port(&self.service, own, other, &evidence);
-            self.explained(run, said);
+            // Its time is not up, and some open a port for management first: a warning, until it has failed.
+            let starts = self.machine.instances().get(&run.number).map(|i| &i.phase);
+            let severity = match starts {
+                Some(Phase::Started) => Severity::Warning,
+                _ => Severity::Error,
+            };
+            self.explained(run, Diagnostic { severity, ..said });
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Facts, Message, Unit};
 use crate::status::{InstanceState, InstanceStatus, ServiceState, ServiceStatus, Usage};
+use base::Severity;
 use logic::instance::{Instance, Phase};
 use manifest::Kind;
 use std::{sync::Arc, time::Duration};
@@ -65,12 +66,12 @@ impl Unit {
         }
         let replaced = |i: &Instance| i.outdated || i.leaving && machine.ready() >= count;
         if !is_job && machine.instances().values().any(replaced) {
-            let bad = self.problem.is_some();
+            let bad = self.is_failing();
             return if bad { ServiceState::Degraded } else { ServiceState::Updating };
         }
         // A job is given up for good after a few tries; until then it may still end well.
         let broken = |i: &Instance| i.phase == Phase::Failed || !is_job && i.is_crash_loop();
-        let failed = self.problem.is_some() || machine.instances().values().any(broken);
+        let failed = self.is_failing() || machine.instances().values().any(broken);
         if failed {
             return if self.ready() > 0 { ServiceState::Degraded } else { ServiceState::Failed };
         }
@@ -99,6 +100,11 @@ impl Unit {
         instances
             .filter(|(_, i)| !i.leaving && !i.is_ready())
             .any(|(number, i)| i.failures > 0 || was_ready(number))
+    }
+
+    /// Whether what is wrong is more than a warning.
+    fn is_failing(&self) -> bool {
+        self.problem.as_ref().is_some_and(|problem| problem.severity == Severity::Error)
     }
 
     fn reason(&self, state: ServiceState, now: base::Moment) -> String {

@@ -12,10 +12,7 @@ use crate::{
         locate::{NODE_LOG, Place},
         no_runtime,
         ps::to_json,
-        ui::{
-            Halt,
-            board::{self, Head},
-        },
+        ui::{Halt, board::Head},
         wait_for,
     },
     node::{self, NodeEnd, NodeOptions},
@@ -48,7 +45,6 @@ pub(super) fn run(
     head: Head,
     started: Instant,
 ) -> Outcome {
-    context.out.say(&board::heading(&head, context.out.paint_err));
     let mut child = spawn(context, args, place)?;
     let report = child.stdout.take().map(first_line).transpose()?;
     match report.as_deref().map(serde_json::from_str::<Vec<wire::Diagnostic>>) {
