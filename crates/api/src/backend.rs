@@ -112,6 +112,8 @@ pub struct Apply {
 pub struct Applied {
     /// One entry a service.
     pub changes: Vec<Change>,
+    /// What changes besides the services.
+    pub edges: Vec<wire::Change>,
     /// What was noticed in the file.
     pub warnings: Vec<Diagnostic>,
 }

@@ -206,6 +206,7 @@ impl Backend for Fake {
         let reasons = vec!["run changed".to_owned()];
         Ok(Applied {
             changes: vec![Change { service, action: Action::Replace, reasons }],
+            edges: Vec::new(),
             warnings: broken_file()[..1].to_vec(),
         })
     }

@@ -344,6 +344,9 @@ pub struct Applied {
     pub dry_run: bool,
     /// One entry a service, in the order of the file, removed ones last.
     pub changes: Vec<Change>,
+    /// What changes besides the services: `gateway` and `admin`, when they do.
+    #[serde(default)]
+    pub edges: Vec<Change>,
     /// What was noticed in the file, none of it an error.
     pub warnings: Vec<Diagnostic>,
 }

@@ -111,15 +111,11 @@ impl Diagnostic {
         if let Some(place) = &self.place {
             let number = place.line.to_string();
             margin = " ".repeat(number.len() + 1);
-            let width = usize::try_from(place.column.saturating_sub(1)).unwrap_or(0);
-            let carets = "^".repeat(usize::try_from(place.length.max(1)).unwrap_or(1));
+            let (text, width) = excerpt(place);
+            let carets = usize::try_from(place.length.max(1)).unwrap_or(1);
+            let carets = "^".repeat(carets.min(EXCERPT_LEN));
             out.push_str(&format!("{margin}{} {place}\n", paint("34", "┌─")));
-            out.push_str(&format!(
-                "{} {} {}\n",
-                paint("34", &number),
-                paint("34", "│"),
-                place.text
-            ));
+            out.push_str(&format!("{} {} {}\n", paint("34", &number), paint("34", "│"), text));
             let mark = paint(tint, format!("{carets} {}", self.label).trim_end());
             out.push_str(&format!("{margin}{} {}{mark}\n", paint("34", "│"), " ".repeat(width)));
         }
@@ -131,6 +127,24 @@ impl Diagnostic {
         }
         out
     }
+}
+
+/// Longest piece of a line that is shown, in characters. A longer one wraps on most terminals, and then the caret
+/// points nowhere.
+const EXCERPT_LEN: usize = 110;
+
+/// The part of the line around the place, and how far from its start the caret stands.
+fn excerpt(place: &Place) -> (String, usize) {
+    let column = usize::try_from(place.column.saturating_sub(1)).unwrap_or(0);
+    let length = place.text.chars().count();
+    if length <= EXCERPT_LEN {
+        return (place.text.to_string(), column);
+    }
+    let start = column.saturating_sub(EXCERPT_LEN / 2).min(length - EXCERPT_LEN);
+    let piece: String = place.text.chars().skip(start).take(EXCERPT_LEN).collect();
+    let (before, shift) = if start > 0 { ("…", 1) } else { ("", 0) };
+    let after = if start + EXCERPT_LEN < length { "…" } else { "" };
+    (format!("{before}{piece}{after}"), column.saturating_sub(start) + shift)
 }
 
 impl fmt::Display for Diagnostic {
@@ -166,5 +180,17 @@ mod tests {
              = last output: \"listening on 0.0.0.0:3000\"\n   \
              help: use $PORT, or write `port: 3000`\n"
         );
+    }
+
+    #[test]
+    fn of_a_long_line_only_the_piece_around_the_place_is_shown() {
+        let text = format!("{}here{}", "a".repeat(300), "b".repeat(300));
+        let place = Place { file: "f".into(), line: 1, column: 301, length: 4, text: text.into() };
+        let shown = Diagnostic::error(Code::SYNTAX, "bad").at(place, "").render(false);
+        let mut lines = shown.lines().skip(2);
+        let (line, caret) = (lines.next().unwrap(), lines.next().unwrap());
+        assert!(line.chars().count() < 120, "{line}");
+        let at = line.chars().position(|c| c == 'h').unwrap();
+        assert_eq!(caret.chars().position(|c| c == '^').unwrap(), at, "{shown}");
     }
 }

@@ -22,7 +22,8 @@ use tracing::{info, warn};
 
 mod backend;
 mod containers;
-mod places;
+mod edges;
+pub(crate) mod places;
 mod survivors;
 mod traffic;
 
@@ -201,6 +202,7 @@ async fn build(
         traffic: Arc::new(gateway.clone()),
         journal: Arc::new(sink.clone()),
         recall: Arc::new(sink.clone()),
+        port_is_free: Arc::new(supervisor::port_is_free),
         port_holder: Arc::new(|port| Some(adapter_local::holder_of(port)?.to_string())),
         clock,
         state_dir: places.root().to_owned(),

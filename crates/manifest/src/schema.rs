@@ -89,7 +89,11 @@ fn form_schema(form: Form) -> Value {
             { "type": "integer", "minimum": min, "maximum": max },
             { "type": "string", "pattern": VARIABLE },
         ] }),
-        Form::Duration => pattern("^([0-9]+(\\.[0-9]+)?(us|ms|s|m|h|d|w))+$|^0$"),
+        // A number without a unit is refused, but for 0.
+        Form::Duration => json!({ "anyOf": [
+            { "const": 0 },
+            { "type": "string", "pattern": format!("^([0-9]+(\\.[0-9]+)?(us|ms|s|m|h|d|w))+$|^0$|{VARIABLE}") },
+        ] }),
         Form::Size => pattern("^[0-9]+(\\.[0-9]+)?([kKmMgGtT]i?)?[bB]?$"),
         Form::Cores => pattern("^[0-9]+(\\.[0-9]+)?m?$"),
         Form::Word(words) => {

@@ -13,6 +13,9 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 /// Names who holds a TCP port of this machine, in words (`nginx (process 123)`), if it can be found out.
 pub type PortHolder = Arc<dyn Fn(u16) -> Option<String> + Send + Sync>;
 
+/// Whether nobody listens on a TCP port of this machine.
+pub type PortCheck = Arc<dyn Fn(u16) -> bool + Send + Sync>;
+
 /// Everything the supervisor reaches the world through.
 #[derive(Clone)]
 pub struct Config {
@@ -26,6 +29,8 @@ pub struct Config {
     pub journal: Arc<dyn Sink>,
     /// The last lines of an instance.
     pub recall: Arc<dyn Recall>,
+    /// Whether a port can be given; usually [`crate::port_is_free`].
+    pub port_is_free: PortCheck,
     /// Who holds a port.
     pub port_holder: PortHolder,
     /// The node's clock.

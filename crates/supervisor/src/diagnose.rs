@@ -209,10 +209,25 @@ pub(crate) fn place(
 
 fn with_output(mut diagnostic: Diagnostic, output: &[String]) -> Diagnostic {
     for line in output.iter().rev().take(LINES_SHOWN).rev() {
-        let shown: String = line.chars().take(200).collect();
+        // Colours are for whoever reads the logs; here they would colour the rest of the message.
+        let shown: String = without_escapes(line).chars().take(200).collect();
         diagnostic = diagnostic.note(format!("output: {shown}"));
     }
     if output.is_empty() { diagnostic.note("it printed nothing") } else { diagnostic }
+}
+
+/// The line without the sequences that colour it or move the cursor (ECMA-48 §5.4).
+fn without_escapes(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let mut rest = line.chars();
+    while let Some(character) = rest.next() {
+        if character != '\x1b' {
+            plain.extend((character == '\t' || !character.is_control()).then_some(character));
+        } else if rest.next() == Some('[') {
+            rest.by_ref().find(|c| ('@'..='~').contains(c));
+        }
+    }
+    plain
 }
 
 fn exit_help(service: &Service, exit: &Exit, output: &[String]) -> String {

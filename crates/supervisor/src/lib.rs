@@ -35,8 +35,8 @@ mod tests;
 mod unit;
 
 pub use board::{EVENTS_MAX, Event};
-pub use config::{Config, PortHolder, RunRequest, Target};
+pub use config::{Config, PortCheck, PortHolder, RunRequest, Target};
 pub use error::Error;
-pub use portbook::{PORT_COUNT, PORT_FIRST};
+pub use portbook::{PORT_COUNT, PORT_FIRST, port_is_free};
 pub use service::{BUILDS_MAX, Handle, INSTANCES_MAX, Service};
 pub use status::*;

@@ -3,6 +3,7 @@
 //! Ports come from below the kernel's range for outgoing connections, so that no client of anybody
 //! takes one between our choice and the instance's `bind`.
 
+use crate::config::PortCheck;
 use base::InstanceId;
 use std::{
     collections::BTreeSet,
@@ -16,16 +17,16 @@ pub const PORT_FIRST: u16 = 20_000;
 pub const PORT_COUNT: u16 = 10_000;
 
 /// The ports in use by instances of this node.
-#[derive(Debug)]
 pub(crate) struct PortBook {
     /// Moves the first choice, so that two systems on a machine seldom meet.
     seed: u64,
+    is_free: PortCheck,
     held: Mutex<BTreeSet<u16>>,
 }
 
 impl PortBook {
-    pub(crate) fn new(root: &str) -> Self {
-        Self { seed: fnv(root.as_bytes()), held: Mutex::default() }
+    pub(crate) fn new(root: &str, is_free: PortCheck) -> Self {
+        Self { seed: fnv(root.as_bytes()), is_free, held: Mutex::default() }
     }
 
     /// A free port for `instance`, the same one each time as long as it is free. `None`: all are taken.
@@ -36,7 +37,7 @@ impl PortBook {
         let port = (0..u64::from(PORT_COUNT))
             .map(|step| (start + step) % u64::from(PORT_COUNT))
             .filter_map(|offset| u16::try_from(u64::from(PORT_FIRST) + offset).ok())
-            .find(|port| !held.contains(port) && is_free(*port))?;
+            .find(|port| !held.contains(port) && (self.is_free)(*port))?;
         held.insert(port);
         Some(port)
     }
@@ -51,8 +52,9 @@ impl PortBook {
     }
 }
 
-/// Whether nobody listens on `port`, neither on loopback nor on all addresses.
-pub(crate) fn is_free(port: u16) -> bool {
+/// Whether nobody listens on `port` of this machine, neither on loopback nor on all addresses.
+#[must_use]
+pub fn port_is_free(port: u16) -> bool {
     [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED]
         .into_iter()
         .all(|ip| TcpListener::bind(SocketAddr::from((ip, port))).is_ok())
@@ -71,7 +73,7 @@ mod tests {
 
     #[test]
     fn every_instance_gets_a_port_of_its_own_and_the_same_one_again() {
-        let book = PortBook::new("shop");
+        let book = PortBook::new("shop", std::sync::Arc::new(port_is_free));
         let id = |n| InstanceId::parse(&format!("users/{n}")).unwrap();
         let ports: Vec<u16> = (1..=50).filter_map(|n| book.take(&id(n))).collect();
         assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 50);
@@ -81,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_port_that_somebody_listens_on_is_passed_over() {
-        let book = PortBook::new("shop");
+        let book = PortBook::new("shop", std::sync::Arc::new(port_is_free));
         let id = InstanceId::parse("users/1").unwrap();
         let first = book.take(&id).unwrap();
         book.release(first);

@@ -65,7 +65,10 @@ impl Service {
     pub async fn start(config: Config, system: System) -> Self {
         let board = Arc::new(Board::new(&system.name));
         let shared = Shared {
-            ports: Arc::new(PortBook::new(&system.root.to_string_lossy())),
+            ports: Arc::new(PortBook::new(
+                &system.root.to_string_lossy(),
+                Arc::clone(&config.port_is_free),
+            )),
             builds: Arc::new(Semaphore::new(BUILDS_MAX)),
             config: Arc::new(config),
             board,

@@ -58,6 +58,7 @@ pub(crate) async fn apply(context: Context) -> Result<Answer, Problem> {
     let answer = wire::Applied {
         dry_run,
         changes: applied.changes.iter().map(Into::into).collect(),
+        edges: applied.edges,
         warnings: applied.warnings.iter().map(Into::into).collect(),
     };
     Ok(json(StatusCode::OK, &answer))

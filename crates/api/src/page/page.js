@@ -20,6 +20,13 @@ function instance(one) {
   return element("span", facts.join(" · "), `instance ${one.state}`);
 }
 
+function remark(service) {
+  if (service.waiting_for.length) return `waiting for ${service.waiting_for.join(", ")}`;
+  if (service.problem) return service.problem.message;
+  if (service.reason) return service.reason;
+  return service.next_run ? `next run ${new Date(service.next_run).toLocaleString()}` : "";
+}
+
 function row(service) {
   const made = document.createElement("tr");
   const name = document.createElement("td");
@@ -28,9 +35,8 @@ function row(service) {
   name.append(link);
   const instances = document.createElement("td");
   instances.append(...service.instances.map(instance));
-  const note = service.problem ? service.problem.message : service.reason;
   made.append(name, element("td", words(service.state), service.state),
-    element("td", `${service.ready}/${service.desired}`), instances, element("td", note));
+    element("td", `${service.ready}/${service.desired}`), instances, element("td", remark(service)));
   return made;
 }
 

@@ -10,7 +10,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 /// Runs a system of microservices as one.
 #[derive(Debug, Parser)]
 #[command(name = "flotilla", version, max_term_width = 100, subcommand_required = true)]
-#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(arg_required_else_help = true)]
 #[command(
     after_help = "Start with `flotilla init`, then `flotilla up`. Exit codes: 0 ok, 1 failure, 2 usage, \
 3 invalid file, 4 not ready, 5 time-out, 6 no running system, 8 conflict, 130 interrupted."
@@ -25,8 +25,13 @@ pub(crate) struct Cli {
     pub file: Option<PathBuf>,
 }
 
+/// What every command takes stands apart from what only one takes, and below it.
+const GLOBAL_HEADING: &str = "Everywhere";
+const GLOBAL_ORDER: usize = 900;
+
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = GLOBAL_HEADING, next_display_order = GLOBAL_ORDER)]
 pub(crate) struct Global {
     /// What data looks like
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
@@ -124,7 +129,7 @@ pub(crate) struct Up {
     /// Start in the background and return when everything is ready
     #[arg(short, long)]
     pub detach: bool,
-    /// How long to wait for everything to be ready [default: as long as something can still become ready]
+    /// How long to wait for everything to be ready [default: with --detach 60s, else as long as something can still become ready]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub wait_timeout: Option<Duration>,
     /// Skip the build steps
@@ -325,6 +330,8 @@ pub(crate) fn command() -> clap::Command {
             .long("file")
             .value_name("FILE")
             .value_parser(value_parser!(PathBuf))
+            .help_heading(GLOBAL_HEADING)
+            .display_order(GLOBAL_ORDER - 1)
             .help("The file or folder [default: the nearest one, from here upwards]")
     };
     Cli::command().arg(file().short('f')).mut_subcommands(|command| {

@@ -40,19 +40,11 @@ pub(crate) fn run(context: &Context) -> Outcome {
 
 /// `flotilla.yaml is valid: 3 services, 1 job, 2 routes; 1 warning`.
 fn verdict(file: &str, system: &manifest::System, warnings: &[Diagnostic]) -> String {
-    let is_service = |s: &&manifest::Service| s.kind == manifest::Kind::Service;
-    let services = system.services.iter().filter(is_service).count();
-    let counts = [
-        (services, "service"),
-        (system.services.len() - services, "job"),
-        (system.gateway.routes.len(), "route"),
-    ];
-    let parts: Vec<String> = counts
-        .into_iter()
-        .filter(|(number, noun)| *number > 0 || *noun == "service")
-        .map(|(number, noun)| words::count(number, noun))
-        .collect();
-    let mut text = format!("{file} is valid: {}", parts.join(", "));
+    let mut text = format!("{file} is valid: {}", words::content(system));
+    let routes = system.gateway.routes.len();
+    if routes > 0 {
+        text.push_str(&format!(", {}", words::count(routes, "route")));
+    }
     if !warnings.is_empty() {
         text.push_str(&format!("; {}", words::count(warnings.len(), "warning")));
     }

@@ -150,11 +150,7 @@ fn file(name: &str, system: Option<&manifest::System>, problems: &[Diagnostic]) 
         Some(_) if warnings > 0 => {
             Finding::warn("file", name, words::count(warnings, "warning"), "they stand below")
         }
-        Some(system) => Finding::good(
-            "file",
-            name,
-            format!("valid, {}", words::count(system.services.len(), "service")),
-        ),
+        Some(system) => Finding::good("file", name, format!("valid, {}", words::content(system))),
     }];
     let unset: Vec<&Diagnostic> = problems.iter().filter(|p| p.code == Code::VARIABLE).collect();
     if !unset.is_empty() {

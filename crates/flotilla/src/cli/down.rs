@@ -98,7 +98,9 @@ async fn stop(context: &Context, args: &Down, client: &api::Client, pid: u32) ->
             context.out.say("time is up; killing what is left");
             force(pid)?;
         }
-        Followed::Hopeless(_) => return follow::conclude(&context.out, &followed, &[], "stopping"),
+        Followed::Hopeless(_) => {
+            return follow::conclude(&context.out, &followed, Goal::Stopped, &[], "stopping");
+        }
         Followed::Reached(_) | Followed::Gone => {}
     }
     // Instances that are gone are not the end: the node's lock and ports are free when its process is.

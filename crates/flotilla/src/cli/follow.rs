@@ -180,6 +180,7 @@ impl Follow<'_> {
 pub(crate) fn conclude(
     out: &Output,
     followed: &Followed,
+    goal: Goal,
     services: &[String],
     what: &str,
 ) -> Outcome {
@@ -190,7 +191,7 @@ pub(crate) fn conclude(
             let problems = words::problems_of(status, shown);
             out.problems(&problems);
             if problems.is_empty() {
-                return Err(Failure::new(Exit::NotReady, stuck(status, &shown)));
+                return Err(Failure::new(Exit::NotReady, stuck(status, goal, &shown)));
             }
             Ok(Exit::NotReady)
         }
@@ -198,7 +199,7 @@ pub(crate) fn conclude(
             let mut text = format!("{what} took too long");
             if let Some(status) = status {
                 out.problems(&words::problems_of(status, shown));
-                text = format!("{text}: {}", stuck(status, &shown));
+                text = format!("{text}: {}", stuck(status, goal, &shown));
             }
             Err(Failure::with_help(
                 Exit::TimeOut,
@@ -215,11 +216,11 @@ pub(crate) fn conclude(
 }
 
 /// Who is not there yet: `orders is starting, 0/3 ready; web is waiting`.
-fn stuck(status: &wire::Status, shown: &dyn Fn(&str) -> bool) -> String {
+fn stuck(status: &wire::Status, goal: Goal, shown: &dyn Fn(&str) -> bool) -> String {
     let parts: Vec<String> = status
         .services
         .iter()
-        .filter(|s| shown(&s.name) && judge_service(s, Goal::Ready) != Verdict::Reached)
+        .filter(|s| shown(&s.name) && judge_service(s, goal) != Verdict::Reached)
         .map(|s| {
             let remark = board::remark(s);
             let remark = if remark.is_empty() { remark } else { format!(" ({remark})") };

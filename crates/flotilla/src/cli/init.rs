@@ -32,11 +32,16 @@ pub(crate) fn run(context: &Context, args: &Init) -> Outcome {
     write_file(&file, &text, args.force)?;
     write_schema(&dir);
     let out = &context.out;
-    out.line(&format!(
-        "wrote {} with {}",
-        shorten(&file),
-        words::count(proposal.services.len(), "service")
-    ))?;
+    let found = &proposal.services;
+    let with = if found.is_empty() {
+        String::new()
+    } else {
+        format!(" with {}", words::count(found.len(), "service"))
+    };
+    out.line(&format!("wrote {}{with}", shorten(&file)))?;
+    for (name, language, why) in found {
+        out.say(&format!("  {name}: {language}, from {why}"));
+    }
     for note in &proposal.notes {
         out.say(&format!("  {note}"));
     }
@@ -90,6 +95,7 @@ fn write_schema(dir: &Path) {
     let text = format!("{:#}\n", manifest::json_schema());
     let written =
         fs::create_dir_all(&state).and_then(|()| fs::write(state.join("schema.json"), text));
+    crate::node::places::hide_from_git(&state);
     if let Err(error) = written {
         tracing::info!(%error, "the schema for editors was not written");
     }

@@ -151,14 +151,18 @@ pub(crate) fn known(names: &[String], status: &wire::Status) -> Result<(), Failu
         if status.services.iter().any(|s| s.name == service) {
             continue;
         }
-        let all: Vec<&str> = status.services.iter().map(|s| s.name.as_str()).collect();
-        return Err(Failure::with_help(
-            Exit::Usage,
-            format!("there is no service `{service}`"),
-            format!("services: {}", all.join(", ")),
-        ));
+        return Err(unknown(service, status.services.iter().map(|s| s.name.as_str())));
     }
     Ok(())
+}
+
+/// There is no service of this name, but perhaps one that is called almost like it.
+pub(crate) fn unknown<'n>(service: &str, names: impl Iterator<Item = &'n str> + Clone) -> Failure {
+    let help = match manifest::nearest(service, names.clone()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are {}", names.collect::<Vec<_>>().join(", ")),
+    };
+    Failure::with_help(Exit::Usage, format!("there is no service `{service}`"), help)
 }
 
 #[cfg(test)]

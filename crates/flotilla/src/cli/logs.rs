@@ -25,6 +25,11 @@ pub(crate) async fn run(context: &Context, args: &Logs) -> Outcome {
         context.out.say("the system was stopped");
     } else {
         pages(&client, question, &mut printer).await?;
+        if !printer.has_printed {
+            context
+                .out
+                .say("no output fits; `flotilla ps -o wide` shows which instances there are");
+        }
     }
     Ok(Exit::Success)
 }
@@ -89,12 +94,13 @@ async fn follow(
 pub(crate) struct Printer {
     out: Output,
     width: usize,
+    has_printed: bool,
 }
 
 impl Printer {
     /// Names are as wide as the widest there is now.
     pub(crate) fn new(out: &Output, status: &wire::Status) -> Self {
-        Self { out: *out, width: name_width(status) }
+        Self { out: *out, width: name_width(status), has_printed: false }
     }
 
     /// Prints one batch with one write.
@@ -108,6 +114,7 @@ impl Printer {
         if batch.lines.is_empty() {
             return Ok(());
         }
+        self.has_printed = true;
         let mut text = String::new();
         for line in &batch.lines {
             if self.out.is_json() {

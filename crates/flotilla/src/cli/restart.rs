@@ -88,5 +88,5 @@ async fn effect(
         is_start: false,
     };
     let followed = follow.run().await?;
-    follow::conclude(&context.out, &followed, services, what)
+    follow::conclude(&context.out, &followed, Goal::Ready, services, what)
 }

@@ -18,6 +18,14 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Outcome {
     let client = context.place()?.client();
     let status = client.status().await.map_err(|e| locate::unanswered(&e))?;
     locate::known(std::slice::from_ref(&args.service), &status)?;
+    let is_service = |s: &&wire::Service| s.name == args.service && s.kind == wire::Kind::Service;
+    if args.command.is_empty() && status.services.iter().any(|s| is_service(&s)) {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            format!("`{}` is a service, which `flotilla up` starts", args.service),
+            format!("to run a command beside it: `flotilla run {} -- COMMAND`", args.service),
+        ));
+    }
     // Numbers of instances are used again: only output from now on is this run's.
     let since = wire::Time(runtime::Clock::wall()).to_string();
     let request = wire::Run {

@@ -333,7 +333,9 @@ impl Ui {
             Wish::Filter(name) => self.set_filter(name),
             Wish::Status => {
                 let status = self.status.clone().unwrap_or_default();
-                super::ps::services(&status, paint, super::ps::now())
+                let table = super::ps::services(&status, paint, super::ps::now());
+                // Cut at the right edge: a table whose lines wrap cannot be read.
+                if self.is_live { format!("\x1b[?7l{table}\x1b[?7h") } else { table }
             }
             Wish::Restart(name) => match restart::restart_one(&self.client, &name).await {
                 Ok(_) => format!("  restarting {name}\n"),

@@ -109,12 +109,7 @@ fn known(names: &[String], system: &manifest::System) -> Result<(), Failure> {
     let unknown =
         names.iter().find(|name| system.services.iter().all(|s| s.name.as_str() != **name));
     let Some(unknown) = unknown else { return Ok(()) };
-    let all: Vec<&str> = system.services.iter().map(|s| s.name.as_str()).collect();
-    Err(Failure::with_help(
-        Exit::Usage,
-        format!("there is no service `{unknown}`"),
-        format!("services: {}", all.join(", ")),
-    ))
+    Err(locate::unknown(unknown, system.services.iter().map(|s| s.name.as_str())))
 }
 
 /// What `--dry-run` says when nothing runs.
@@ -128,7 +123,7 @@ fn would_start(out: &Output, system: &manifest::System) -> Outcome {
             reasons: vec!["nothing runs yet".to_owned()],
         })
         .collect();
-    show_changes(out, &wire::Applied { dry_run: true, changes, warnings: Vec::new() })?;
+    show_changes(out, &wire::Applied { dry_run: true, changes, ..wire::Applied::default() })?;
     Ok(Exit::Success)
 }
 
@@ -172,7 +167,7 @@ async fn apply(
     if is_changed && matches!(followed, Followed::Reached(_)) {
         context.out.say(&format!("ready in {}", words::duration(started.elapsed())));
     }
-    follow::conclude(&context.out, &followed, &args.services, "applying the file")
+    follow::conclude(&context.out, &followed, Goal::Ready, &args.services, "applying the file")
 }
 
 /// One line a service: what happens to it and why.
@@ -183,6 +178,7 @@ fn show_changes(out: &Output, applied: &wire::Applied) -> Result<(), Failure> {
     let rows: Vec<Vec<Cell>> = applied
         .changes
         .iter()
+        .chain(&applied.edges)
         .filter(|change| change.action != wire::Action::Keep)
         .map(|change| {
             let (word, tint) = words::action(change.action);
@@ -239,7 +235,7 @@ async fn sum_up(
             context.out.say("runs in the background; `flotilla logs -f` shows its output, `flotilla down` stops it");
         }
     }
-    follow::conclude(&context.out, &followed, &args.services, "starting")
+    follow::conclude(&context.out, &followed, Goal::Ready, &args.services, "starting")
 }
 
 #[cfg(test)]

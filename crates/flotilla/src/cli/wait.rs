@@ -36,6 +36,6 @@ pub(crate) async fn run(context: &Context, args: &Wait) -> Outcome {
     };
     match follow.run().await? {
         Followed::Gone if goal == Goal::Stopped => Ok(Exit::Success),
-        followed => follow::conclude(&context.out, &followed, &args.services, "waiting"),
+        followed => follow::conclude(&context.out, &followed, goal, &args.services, "waiting"),
     }
 }

@@ -74,6 +74,13 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// A time to the minute, which is how finely jobs are scheduled: `2026-03-01 09:30 UTC`.
+pub(crate) fn minute(time: wire::Time) -> String {
+    let text = time.to_string();
+    let (day, rest) = text.split_once('T').unwrap_or((&text, ""));
+    format!("{day} {} UTC", rest.get(..5).unwrap_or(rest))
+}
+
 /// The time since `then` in one unit: `12s`, `3m`, `2h`, `5d`. A clock that was set back gives `0s`.
 pub(crate) fn age(then: wire::Time, now: wire::Time) -> String {
     let s = now.0.millis().saturating_sub(then.0.millis()) / 1_000;
@@ -111,6 +118,15 @@ pub(crate) fn ports(instances: &[wire::Instance]) -> String {
 /// `1 service`, `3 services`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// What a system has: `3 services, 1 job`.
+pub(crate) fn content(system: &manifest::System) -> String {
+    let is_service = |s: &&manifest::Service| s.kind == manifest::Kind::Service;
+    let services = system.services.iter().filter(is_service).count();
+    let jobs = system.services.len() - services;
+    let text = count(services, "service");
+    if jobs > 0 { format!("{text}, {}", count(jobs, "job")) } else { text }
 }
 
 /// All problems of the services that `shown` accepts.

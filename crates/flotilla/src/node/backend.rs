@@ -1,6 +1,6 @@
 //! The node as the admin API sees it.
 
-use super::{containers, gateway_error, load, traffic::Meter};
+use super::{containers, edges, gateway_error, load, traffic::Meter};
 use adapter_docker::DockerHost;
 use adapter_local::LocalHost;
 use api::{
@@ -141,9 +141,10 @@ impl Backend for NodeBackend {
             let message = format!("this node runs the system in {}", root.display());
             return Err(Error::Conflict(message));
         }
+        let edges = self.present(|p| edges::changes(&p.system, &loaded.system));
         if request.dry_run {
             let changes = self.supervisor.plan(&loaded.system).await;
-            return Ok(Applied { changes, warnings: loaded.warnings });
+            return Ok(Applied { changes, edges, warnings: loaded.warnings });
         }
         if containers::used(&loaded.system)
             && let Err(diagnostic) = self.containers.check().await
@@ -157,9 +158,10 @@ impl Backend for NodeBackend {
             .map_err(|e| Error::Invalid(vec![*gateway_error(&e, &loaded.system)]))?;
         let changes = self.supervisor.apply(loaded.system.clone()).await.map_err(refusal)?;
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        *present =
-            Present { file, environment, system: loaded.system, warnings: loaded.warnings.clone() };
-        Ok(Applied { changes, warnings: loaded.warnings })
+        // The admin API stays where it is until the next start.
+        let system = System { admin: present.system.admin, ..loaded.system };
+        *present = Present { file, environment, system, warnings: loaded.warnings.clone() };
+        Ok(Applied { changes, edges, warnings: loaded.warnings })
     }
 
     async fn scale(&self, service: &ServiceName, instances: u32) -> Result<(), Error> {

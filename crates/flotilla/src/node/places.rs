@@ -53,6 +53,15 @@ pub(crate) fn state_dir(root: &Path) -> PathBuf {
     root.join(".flotilla")
 }
 
+/// Keeps the state (a token, sockets, databases) out of the user's commits. A folder without the file only shows up
+/// as untracked, so a failure is none.
+pub(crate) fn hide_from_git(state: &Path) {
+    let file = OpenOptions::new().write(true).create_new(true).open(state.join(".gitignore"));
+    if let Ok(mut file) = file {
+        let _only_untracked = file.write_all(b"*\n");
+    }
+}
+
 impl Places {
     /// Makes the folder and takes the lock.
     ///
@@ -66,6 +75,7 @@ impl Places {
             Box::new(Diagnostic::error(Code::STATE_DIR, message).help(help))
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&root).map_err(|e| fail(&e))?;
+        hide_from_git(&root);
         let lock_path = root.join("node.lock");
         let mut lock = OpenOptions::new()
             .read(true)

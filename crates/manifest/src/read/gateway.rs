@@ -73,24 +73,6 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether the port where the gateway would listen is one that the file gives to a service. Nobody asked for a
-    /// gateway, so the service has it, and it is said.
-    fn is_taken(&mut self, tree: &Node, listen: Option<&Node>) -> bool {
-        if listen.is_some() {
-            return false;
-        }
-        let Some((name, mark)) = super::ports::fixed(&self.known, tree)
-            .into_iter()
-            .find_map(|(port, name, mark)| (port == GATEWAY_PORT).then_some((name, mark)))
-        else {
-            return false;
-        };
-        let message = format!("the gateway does not listen: `{name}` has its port {GATEWAY_PORT}");
-        let help = "for balancing and routes write a flotilla.yaml with `include:` for this file and `gateway: { listen: 127.0.0.1:9080 }`";
-        self.problems.warning(Code::ROUTE, &mark, message, "reached here directly", help);
-        true
-    }
-
     /// The route of a format that has none: everything to `web`, or to the only service that listens.
     fn entrance(&mut self, tree: &Node) -> Option<(Route, Mark)> {
         let listening: Vec<(&str, &Mark)> = entries(tree)

@@ -22,6 +22,24 @@ impl Reader<'_> {
         }
     }
 
+    /// Whether the port where the gateway would listen is one that the file gives to a service. Nobody asked for a
+    /// gateway, so the service has it, and it is said.
+    pub(super) fn is_taken(&mut self, tree: &Node, listen: Option<&Node>) -> bool {
+        if listen.is_some() {
+            return false;
+        }
+        let Some((name, mark)) = fixed(&self.known, tree)
+            .into_iter()
+            .find_map(|(port, name, mark)| (port == GATEWAY_PORT).then_some((name, mark)))
+        else {
+            return false;
+        };
+        let message = format!("the gateway does not listen: `{name}` has its port {GATEWAY_PORT}");
+        let help = "for balancing and routes write a flotilla.yaml with `include:` for this file and `gateway: { listen: 127.0.0.1:9080 }`";
+        self.problems.warning(Code::ROUTE, &mark, message, "reached here directly", help);
+        true
+    }
+
     fn claim(&mut self, used: &mut Vec<Use>, new: Use) {
         let (port, owner, mark) = &new;
         // Port 0 lets the system choose.
@@ -60,7 +78,7 @@ impl Reader<'_> {
 }
 
 /// The ports of this machine that services are given in the file, whose they are, and where that stands.
-pub(super) fn fixed(known: &BTreeMap<String, Known>, tree: &Node) -> Vec<(u16, String, Mark)> {
+fn fixed(known: &BTreeMap<String, Known>, tree: &Node) -> Vec<(u16, String, Mark)> {
     let mut all = Vec::new();
     for (_, entry) in entries(tree) {
         let node = &entry.value;

@@ -51,6 +51,10 @@ impl Reader<'_> {
         if node.get("run").is_some() || node.get("image").is_some() {
             return (beside.clone(), true);
         }
+        if !matches!(node.value, Value::Map(_) | Value::Null) {
+            // What stands here is no map, which is said already.
+            return (beside.clone(), false);
+        }
         let message = format!("{} `{}` has no folder and no command", word(is_job), entry.key);
         let near = suggest::near_path(&own, false);
         let label = near.as_ref().map(|near| format!("did you mean `{near}`?")).unwrap_or_default();
@@ -102,8 +106,7 @@ impl Reader<'_> {
             };
         }
         self.only_containers_have(node);
-        // What stands here is no map, which is said already.
-        let dir_is_known = dir_is_known && !matches!(node.value, Value::Unknown);
+        let dir_is_known = dir_is_known && matches!(node.value, Value::Map(_) | Value::Null);
         let nothing = Found {
             program: Program::Shell(String::new()),
             language: "shell".to_owned(),

@@ -127,7 +127,10 @@ fn a_python_file_that_only_serves_on_a_port_of_its_own_is_given_ours() {
     with("\n    app.run(port=int(os.environ['PORT']))\n", "python: python3 app.py");
     with("\n    init_db()\n    app.run()\n", "python: python3 app.py");
     check(
-        &[("main.py", "app = FastAPI()\nif __name__ == '__main__':\n    uvicorn.run(app, port=8000)\n")],
+        &[(
+            "main.py",
+            "app = FastAPI()\nif __name__ == '__main__':\n    uvicorn.run(app, port=8000)\n",
+        )],
         "python: python3 -m uvicorn main:app --host 127.0.0.1 --port $PORT",
     );
 }
@@ -223,6 +226,22 @@ fn a_proposed_file_names_what_was_found_and_loads() {
             /: shop
         ---
         [(shop, "python", "app.py")]
+        a service that calls another gets its address with `needs: [name]` as <NAME>_URL
+    "##]],
+    );
+    proposed(
+        &[("manage.py", ""), ("shop/wsgi.py", "")],
+        expect![[r##"
+        # yaml-language-server: $schema=./.flotilla/schema.json
+        name: shop
+        services:
+          shop:  # python, from manage.py
+            dir: '.'
+        gateway:
+          routes:
+            /: shop
+        ---
+        [(shop, "python", "manage.py")]
         a service that calls another gets its address with `needs: [name]` as <NAME>_URL
     "##]],
     );

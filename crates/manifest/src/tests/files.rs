@@ -122,11 +122,23 @@ fn aliases_that_grow_without_end_are_stopped() {
     check(
         &format!("x-deep: {}{}\n", "[".repeat(100), "]".repeat(100)),
         expect![[r#"
-        error[F001]: values are nested too deeply
-          ┌─ flotilla.yaml:1:48
-        1 │ x-deep: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]
-          │                                                ^
-          help: at most 40 levels are read
-    "#]],
+            error[F001]: values are nested too deeply
+              ┌─ flotilla.yaml:1:48
+            1 │ x-deep: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]…
+              │                                                ^
+              help: at most 40 levels are read
+        "#]],
+    );
+}
+
+#[test]
+fn a_service_that_is_only_a_command_is_told_the_key_for_it() {
+    assert_eq!(
+        told("services:\n  worker: node x.js\n"),
+        "error[F003]: service `worker` has the wrong type\n  \
+         ┌─ flotilla.yaml:2:11\n\
+         2 │   worker: node x.js\n  \
+         │           ^^^^^^^^^ `node x.js` is not a map\n  \
+         help: write `worker: { run: node x.js }`\n"
     );
 }

@@ -519,23 +519,23 @@ environments:
         expect![[r#"
             error[F011]: the environment variable `UNSET` is not set
               ┌─ flotilla.yaml:4:29
-            4 │     env: { A: '${SET}', B: '${UNSET}', C: '${UNSET:-x}', D: 'x ${UNSET:?say it} y', E: '${', F: '$${UNSET}', G: }
+            4 │     env: { A: '${SET}', B: '${UNSET}', C: '${UNSET:-x}', D: 'x ${UNSET:?say it} y', E: '${', F: '$${UNSET}', G…
               │                             ^^^^^^^ and there is no default
               help: set it, or give it a default: `${UNSET:-value}`; `$$` is a dollar sign
             error[F011]: the environment variable `UNSET` is not set
               ┌─ flotilla.yaml:4:64
-            4 │     env: { A: '${SET}', B: '${UNSET}', C: '${UNSET:-x}', D: 'x ${UNSET:?say it} y', E: '${', F: '$${UNSET}', G: }
-              │                                                                ^^^^^^^ say it
+            4 │ … env: { A: '${SET}', B: '${UNSET}', C: '${UNSET:-x}', D: 'x ${UNSET:?say it} y', E: '${', F: '$${UNSET}', G: }
+              │                                                              ^^^^^^^ say it
               help: set `UNSET`
             error[F011]: `${` is not a variable
               ┌─ flotilla.yaml:4:89
-            4 │     env: { A: '${SET}', B: '${UNSET}', C: '${UNSET:-x}', D: 'x ${UNSET:?say it} y', E: '${', F: '$${UNSET}', G: }
-              │                                                                                         ^^ cannot be read
+            4 │ … env: { A: '${SET}', B: '${UNSET}', C: '${UNSET:-x}', D: 'x ${UNSET:?say it} y', E: '${', F: '$${UNSET}', G: }
+              │                                                                                       ^^ cannot be read
               help: write `${NAME}` or `${NAME:-default}`; `$$` is a dollar sign
             error[F011]: the environment variable `G` is not set
               ┌─ flotilla.yaml:4:110
-            4 │     env: { A: '${SET}', B: '${UNSET}', C: '${UNSET:-x}', D: 'x ${UNSET:?say it} y', E: '${', F: '$${UNSET}', G: }
-              │                                                                                                              ^ a key without a value passes the node's variable on
+            4 │ … env: { A: '${SET}', B: '${UNSET}', C: '${UNSET:-x}', D: 'x ${UNSET:?say it} y', E: '${', F: '$${UNSET}', G: }
+              │                                                                                                            ^ a key without a value passes the node's variable on
               help: set it, or give it a value: `G: ""`
             error[F011]: the environment variable `COUNT` is not set
               ┌─ flotilla.yaml:7:16

@@ -1,7 +1,7 @@
 //! Procfile and dapr.yaml.
 #![expect(clippy::too_many_lines, reason = "what is shown is long")]
 
-use super::formats::check;
+use super::{Folder, formats::check, options};
 use expect_test::expect;
 
 #[test]
@@ -102,40 +102,40 @@ fn a_dapr_file_is_read_app_by_app() {
         &files,
         &[],
         expect![[r#"
-        system shop
-        Service order-processor ×1
-          exec ["python3", "app.py"]
-          dir order-processor (python)
-          port Some(7001)
-          ready Http { path: "/health", port: None, headers: [] } every 3s within 1s, 3×
-          startup every 200ms, 150×
-          restart Always, stop Term after 30s
-          env APP_PORT=7001
-          env LOG=info
-          env MODE=test
-        Service checkout ×1
-          exec ["node", "app.js"]
-          dir checkout (node)
-          port none
-          restart Always, stop Term after 30s
-          env LOG=info
-          env MODE=dev
-        route Prefix("/") → order-processor
-        warning[F022]: `common.resourcesPath` is not honoured
-          ┌─ dapr.yaml:3:3
-        3 │   resourcesPath: ./components
-          │   ^^^^^^^^^^^^^ has no effect here
-          help: state, locks and topics are built in
-        warning[F022]: `daprHTTPPort` is not honoured
-           ┌─ dapr.yaml:17:5
-        17 │     daprHTTPPort: 3510
-           │     ^^^^^^^^^^^^ has no effect here
-           help: the ports are injected as DAPR_HTTP_PORT and DAPR_GRPC_PORT
-        warning[F022]: `logLevel` is not honoured
-           ┌─ dapr.yaml:18:5
-        18 │     logLevel: debug
-           │     ^^^^^^^^ has no effect here
-    "#]],
+            system shop
+            Service order-processor ×1
+              exec ["python3", "app.py"]
+              dir order-processor (python)
+              port Some(7001)
+              ready Http { path: "/health", port: None, headers: [] } every 3s within 1s, 3×
+              startup every 200ms, 150×
+              restart Always, stop Term after 30s
+              env APP_PORT=7001
+              env LOG=info
+              env MODE=test
+            Service checkout ×1
+              exec ["node", "app.js"]
+              dir checkout (node)
+              port none
+              restart Always, stop Term after 30s
+              env LOG=info
+              env MODE=dev
+            route Prefix("/") → order-processor
+            warning[F022]: `common.resourcesPath` is not honoured
+              ┌─ dapr.yaml:3:3
+            3 │   resourcesPath: ./components
+              │   ^^^^^^^^^^^^^ has no effect here
+              help: components are not supported by this version
+            warning[F022]: `daprHTTPPort` is not honoured
+               ┌─ dapr.yaml:17:5
+            17 │     daprHTTPPort: 3510
+               │     ^^^^^^^^^^^^ has no effect here
+               help: there is no sidecar; services find each other by `needs`: <NAME>_URL is injected
+            warning[F022]: `logLevel` is not honoured
+               ┌─ dapr.yaml:18:5
+            18 │     logLevel: debug
+               │     ^^^^^^^^ has no effect here
+        "#]],
     );
     check(
         &[("dapr.yaml", "version: 1\n")],
@@ -178,4 +178,37 @@ fn several_services_without_a_web_get_a_hint_for_routes() {
           help: write a flotilla.yaml with `include:` for this file and `gateway: { routes: { /: <service> } }`
     "#]],
     );
+}
+
+#[test]
+fn a_service_that_has_the_port_of_the_gateway_keeps_it_when_nobody_asked_for_a_gateway() {
+    check(
+        &[("compose.yaml", "services:\n  web: { image: nginx, ports: ['8080:80', '8081:81'] }\n")],
+        &[],
+        expect![[r#"
+            warning[F008]: the gateway does not listen: `web` has its port 8080
+              ┌─ compose.yaml:2:32
+            2 │   web: { image: nginx, ports: ['8080:80', '8081:81'] }
+              │                                ^^^^^^^^^ reached here directly
+              help: for balancing and routes write a flotilla.yaml with `include:` for this file and `gateway: { listen: 127.0.0.1:9080 }`
+            error[F005]: port 8081 is used by the admin API and by `web`
+              ┌─ compose.yaml:2:43
+            2 │   web: { image: nginx, ports: ['8080:80', '8081:81'] }
+              │                                           ^^^^^^^^^ the admin API listens there unless told otherwise
+              help: change it, or write `admin: { listen: 127.0.0.1:9081 }` in a flotilla.yaml with `include:` for this file
+        "#]],
+    );
+}
+
+#[test]
+fn an_address_for_the_gateway_alone_keeps_the_route_of_an_included_file() {
+    let folder = Folder::new(&[
+        ("flotilla.yaml", "include: Procfile\ngateway: { listen: 9000 }\n"),
+        ("Procfile", "web: ./web\n"),
+    ]);
+    let loaded = folder.load("flotilla.yaml", &options(&[])).unwrap();
+    let routes = loaded.system.gateway.routes;
+    let targets: Vec<&str> =
+        routes.iter().flat_map(|route| &route.to).map(|to| to.service.as_str()).collect();
+    assert_eq!(targets, ["web"]);
 }

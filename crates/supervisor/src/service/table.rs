@@ -31,6 +31,12 @@ impl Table {
     /// A unit for each service of `system`, with what an earlier node left of it.
     pub(super) async fn start(shared: &Shared, system: System) -> Self {
         let mut survivors = survivors(&shared.config, &system).await;
+        // Before any unit takes a port: what runs keeps its own, also if it has not opened it yet.
+        for (_, run) in survivors.values().flatten() {
+            if let Some(port) = run.port {
+                shared.ports.hold(port);
+            }
+        }
         let services = system.services.clone();
         let mut table = Self {
             system,

@@ -41,6 +41,7 @@ impl Node {
             traffic: Arc::new(world.clone()),
             journal: Arc::new(world.clone()),
             recall: Arc::new(world.clone()),
+            port_is_free: world.port_check(),
             port_holder: Arc::new(|_| Some("nginx (process 123)".to_owned())),
             clock: Clock::simulated(NOON),
             state_dir: PathBuf::from("/nowhere"),

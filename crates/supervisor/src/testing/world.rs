@@ -193,6 +193,15 @@ impl World {
         process.unwrap_or_else(|| panic!("{instance} does not run")).spec.clone()
     }
 
+    /// A port is free when no process of this world has it and this machine's kernel agrees.
+    pub(crate) fn port_check(&self) -> crate::PortCheck {
+        let world = self.clone();
+        Arc::new(move |port| {
+            let taken = world.state().processes.values().any(|p| p.run.port == Some(port));
+            !taken && crate::port_is_free(port)
+        })
+    }
+
     /// Nothing of anything is left, and no promise was broken.
     pub(crate) fn assert_empty(&self) {
         let state = self.state();
@@ -267,9 +276,8 @@ impl Host for FakeHost {
                 let said = Diagnostic::error(Code::START_FAILED, format!("`{line}` was not found"));
                 return Err(Error::Refused(Box::new(said.help("install it"))));
             }
-            let clash = |p: &&Process| {
-                p.run.instance == instance || (spec.port.is_some() && p.run.port == spec.port)
-            };
+            // Which port is free is partly this machine's affair, so a clash of ports is no broken promise.
+            let clash = |p: &&Process| p.run.instance == instance;
             if let Some(other) = state.processes.values().find(clash) {
                 let fault = format!("{instance} was started beside {}", other.run.instance);
                 state.faults.push(fault);

@@ -78,7 +78,7 @@ async fn what_ends_at_once_is_explained_by_its_exit_and_its_output() {
         ("exit 0", "a service must keep running"),
         ("exit 1", "`flotilla logs users` shows all it printed"),
         ("exit 1", "it printed nothing"),
-        ("says boom, exit 1", "output: boom"),
+        ("says \x1b[31mboom\x1b[0m, exit 1", "output: boom"),
         ("says Error: EADDRINUSE :::3000, exit 1", "let it listen on $PORT"),
     ] {
         let text = explained(line, Code::EXITED).await;

@@ -76,6 +76,7 @@ async fn patience_can_be_ended_for_everything_at_once() {
         node.handle.hurry().await;
     };
     tokio::join!(node.handle.stop(), hurry);
+    node.until_told("api/1 killed: killed at once, as asked").await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     node.gone().await;
 }

@@ -3,7 +3,7 @@
 use super::{Message, Report, Unit};
 use crate::{
     ask::{self, Subject},
-    diagnose, portbook,
+    diagnose,
     recipe::{self, Surroundings},
 };
 use base::{Code, Diagnostic, InstanceId};
@@ -38,7 +38,9 @@ impl Start {
     /// Opens the listeners for its needs, makes its database's folder, and starts it.
     pub(super) async fn go(self) -> Result<host::Run, Box<Diagnostic>> {
         let mut needs: Vec<(base::ServiceName, SocketAddr)> = Vec::new();
-        for need in &self.service.needs {
+        // A job listens nowhere; `completed` is what only jobs become.
+        let listening = |need: &&manifest::Need| need.condition != manifest::Condition::Completed;
+        for need in self.service.needs.iter().filter(listening) {
             let on = self.host.reach();
             let caller = &self.service.name;
             match self.shared.config.traffic.need_address(caller, &need.service, on).await {
@@ -170,7 +172,7 @@ impl Unit {
             Program::Shell(_) | Program::Exec(_) => self.service.port,
         };
         match fixed {
-            Some(port) if portbook::is_free(port) => Ok(Some(port)),
+            Some(port) if (self.shared.config.port_is_free)(port) => Ok(Some(port)),
             Some(port) => {
                 let holder = (self.shared.config.port_holder)(port);
                 Err(Box::new(diagnose::port_taken(&self.service, port, holder.as_deref())))

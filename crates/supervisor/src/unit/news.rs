@@ -119,14 +119,7 @@ impl Unit {
                 let limit = format_duration(self.service.stop.drain);
                 ("stopping", format!("{open} requests still open after {limit}"))
             }
-            News::Killed => {
-                let grace = format_duration(self.service.stop.grace);
-                let code = Code::IGNORED_STOP;
-                (
-                    "killed",
-                    format!("did not end within {grace} after the stop signal, killed [{code}]"),
-                )
-            }
+            News::Killed => ("killed", self.killed_text()),
             News::Gone => ("stopped", last(self)),
             News::Completed => ("completed", last(self)),
             News::Failed => {
@@ -144,6 +137,16 @@ impl Unit {
             }
         };
         self.say(number, kind, message);
+    }
+
+    fn killed_text(&self) -> String {
+        let grace = self.machine.desired().policy.grace;
+        if grace.is_zero() {
+            // Patience was ended by hand, so the program did nothing wrong.
+            return "killed at once, as asked".to_owned();
+        }
+        let (grace, code) = (format_duration(grace), Code::IGNORED_STOP);
+        format!("did not end within {grace} after the stop signal, killed [{code}]")
     }
 
     fn started_text(&self, number: u32) -> String {

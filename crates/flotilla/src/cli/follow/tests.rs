@@ -59,14 +59,14 @@ fn only_the_named_services_count() {
         vec![sample::service("users", S::Ready, 1, 1), sample::service("items", S::Failed, 0, 1)],
     );
     assert_eq!(judge(&status, Goal::Ready, &|name| name == "users"), Verdict::Reached);
-    assert_eq!(stuck(&status, &|_| true), "items is failed, 0/1 ready");
+    assert_eq!(stuck(&status, Goal::Ready, &|_| true), "items is failed, 0/1 ready");
 }
 
 #[test]
 fn the_end_of_a_wait_becomes_an_exit_code() {
     let out = Output::new(crate::cli::args::Format::Text, true, true);
     let status = sample::status(1, Phase::Degraded, vec![in_state(S::Failed)]);
-    let exit = |followed: &Followed| match conclude(&out, followed, &[], "starting") {
+    let exit = |followed: &Followed| match conclude(&out, followed, Goal::Ready, &[], "starting") {
         Ok(exit) => exit,
         Err(failure) => failure.exit(),
     };

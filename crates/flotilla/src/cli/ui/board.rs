@@ -18,8 +18,8 @@ pub(crate) struct Head {
     pub system: String,
     /// The file, as short as it can be named from here.
     pub file: String,
-    /// Services and jobs in it.
-    pub services: usize,
+    /// What is in it: `3 services, 1 job`.
+    pub content: String,
     /// Where the gateway answers.
     pub gateway: Option<String>,
     /// Where the dashboard answers, with the token.
@@ -34,7 +34,7 @@ impl Head {
         Self {
             system: system.name.clone(),
             file: place.shown(),
-            services: system.services.len(),
+            content: words::content(system),
             path: path_to_try(&system.gateway),
             ..Self::default()
         }
@@ -70,10 +70,7 @@ pub(crate) fn heading(head: &Head, paint: Paint) -> String {
         "flotilla {}  {}  {}",
         env!("CARGO_PKG_VERSION"),
         paint.tint(Tint::Bold, &head.system),
-        paint.tint(
-            Tint::Dim,
-            &format!("({}, {})", head.file, words::count(head.services, "service"))
-        )
+        paint.tint(Tint::Dim, &format!("({}, {})", head.file, head.content))
     )
 }
 
@@ -111,7 +108,7 @@ pub(crate) fn remark(service: &wire::Service) -> String {
         return service.reason.clone();
     }
     if let Some(next) = service.next_run {
-        return format!("next run {next}");
+        return format!("next run {}", words::minute(next));
     }
     match service.waited_ms {
         // Less is not worth a word: nobody waits for a tenth of a second.
@@ -147,13 +144,12 @@ pub(crate) fn summary(
         text.push_str(&line);
         text.push('\n');
     }
-    let mut last: Vec<String> = Vec::new();
-    last.extend(head.curl().map(|curl| format!("try: {curl}")));
-    if is_interactive {
-        last.push(paint.tint(Tint::Dim, keys::HINT));
+    // A line each: together they are wider than most terminals.
+    if let Some(curl) = head.curl() {
+        text.push_str(&format!("  try: {curl}\n"));
     }
-    if !last.is_empty() {
-        text.push_str(&format!("  {}\n", last.join("    ")));
+    if is_interactive {
+        text.push_str(&format!("  {}\n", paint.tint(Tint::Dim, keys::HINT)));
     }
     text
 }

@@ -15,7 +15,12 @@ pub(crate) fn changes(
         let before = old.and_then(|old| old.services.iter().find(|s| s.name == service.name));
         for instance in &service.instances {
             let earlier = before.and_then(|b| b.instances.iter().find(|i| i.id == instance.id));
-            lines.extend(instance_line(earlier, instance));
+            lines.extend(match (service.kind, instance.state) {
+                (wire::Kind::Service, _) => instance_line(earlier, instance),
+                // A job serves nobody: it is never ready, and on its way to its end it is not being stopped.
+                (_, wire::InstanceState::Ready | wire::InstanceState::Stopping) => None,
+                _ => instance_line(earlier, instance),
+            });
         }
         for gone in before.map_or(&[][..], |b| &b.instances) {
             if !service.instances.iter().any(|i| i.id == gone.id) {
@@ -84,7 +89,7 @@ fn service_line(old: Option<&wire::Service>, new: &wire::Service) -> Option<Stri
         wire::ServiceState::Stopped => Some(format!("{name} stopped{why}")),
         wire::ServiceState::Scheduled => Some(new.next_run.map_or_else(
             || format!("{name} scheduled"),
-            |t| format!("{name} scheduled, next run {t}"),
+            |t| format!("{name} scheduled, next run {}", words::minute(t)),
         )),
         wire::ServiceState::Ready
         | wire::ServiceState::Starting

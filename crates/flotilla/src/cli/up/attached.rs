@@ -65,6 +65,9 @@ pub(super) fn run(
     state.send_replace(NodeState::Ended);
     let ending = screen.recv_timeout(LAST_LINES);
     terminal::restore();
+    if matches!(end, Ok(NodeEnd::Stopped)) || interrupted.load(Ordering::Relaxed) {
+        context.out.say("everything is stopped");
+    }
     conclude(context, end?, ending, interrupted.load(Ordering::Relaxed))
 }
 

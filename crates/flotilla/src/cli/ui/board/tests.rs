@@ -19,7 +19,7 @@ fn head() -> Head {
     Head {
         system: "shop".into(),
         file: "flotilla.yaml".into(),
-        services: 3,
+        content: "3 services".into(),
         gateway: Some("http://127.0.0.1:8080".into()),
         dashboard: Some("http://127.0.0.1:8081/?t=3f9c".into()),
         path: Some("/users".into()),
@@ -52,7 +52,8 @@ fn the_summary_has_addresses_services_and_a_command_to_try() {
           gateway  http://127.0.0.1:8080    dashboard  http://127.0.0.1:8081/?t=3f9c
           users  3/3 ready  rust  :41001-41003
           items  1/1 ready  rust  :41001        waited 0.8 s
-          try: curl http://127.0.0.1:8080/users    keys: l logs  f filter  s status  r restart  d dashboard  ? help  q quit
+          try: curl http://127.0.0.1:8080/users
+          keys: l logs  f filter  s status  r restart  d dashboard  ? help  q quit
     "#]]
     .assert_eq(&text);
 }
