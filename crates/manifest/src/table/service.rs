@@ -152,7 +152,7 @@ const RUN: Key = key(
     &COMMAND,
     "detected",
     "node server.js",
-    "The command: a line for the shell, or a list that runs without a shell. It listens on `$PORT`. Without it and without `image` it is detected from Cargo.toml, package.json, pyproject.toml, requirements.txt, app.py, go.mod, pom.xml, build.gradle, Procfile or Dockerfile.",
+    "The command: a line for the shell, or a list that runs without a shell. It listens on `$PORT`. Without it and without `image` it is detected from Cargo.toml, package.json (`start` or `main`), app.py, main.py, server.py, manage.py or wsgi.py, go.mod, pom.xml, build.gradle, Procfile or Dockerfile.",
 );
 const BUILD: Key = key(
     "build",
