@@ -5,9 +5,12 @@
 
 #![expect(clippy::print_stdout, reason = "the output is what these commands are for")]
 
+mod bench;
 mod ci;
+mod fuzz;
 mod process;
 mod setup;
+mod soak;
 mod tidy;
 mod up;
 
@@ -26,6 +29,12 @@ cargo xtask <command>
   up [DIR] [-- ARGS]   build Flotilla (and its dashboard, where Node is) and run the system in DIR;
                        DIR is examples/shop unless given, ARGS go to `flotilla up`
   ci                   all checks and tests, as continuous integration runs them
+  bench proxy          how fast the data plane is, beside nginx, HAProxy and Envoy: CPU per request,
+                       latency, memory; see docs/guide/benchmarks.md
+  fuzz NAME [--seconds N]
+                       give a parser of the data plane bytes that nobody thought of; `all` for each
+                       in turn, fuzz/corpus has their names
+  soak proxy           half an hour of full load while instances are killed: nothing lost, nothing leaks
   tidy                 the checks of our own: layers, sources, licences, error codes
   fix                  format everything
   help                 this
@@ -48,6 +57,9 @@ fn run(command: &OsStr, args: &[OsString]) -> Result<()> {
     match command.to_str() {
         Some("up") => up::run(&workspace, args),
         Some("ci") => none(args).and_then(|()| ci::run(&workspace)),
+        Some("bench") => bench::run(&workspace, args),
+        Some("fuzz") => fuzz::run(&workspace, args),
+        Some("soak") => soak::run(&workspace, args),
         Some("tidy") => none(args).and_then(|()| tidy::run(&workspace)),
         Some("fix") => {
             none(args).and_then(|()| process::run(workspace.cargo().args(["fmt", "--all"])))

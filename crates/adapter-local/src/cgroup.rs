@@ -69,13 +69,14 @@ impl Cgroups {
 
     /// Finds out what this node was given and prepares it. May move this process into a sub-group.
     pub(crate) fn prepare(sources: &Sources, system: &str) -> Self {
-        let Some(own) = own_group(sources) else {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+        let name = format!("flotilla-{}", system.chars().map(plain).collect::<String>());
+        let Some(own) = own_group(sources).map(|own| beside(own, &name)) else {
             return Self::off(
                 "this machine has no unified control groups (cgroup v2): boot it with them, or run in a container with a memory limit",
             );
         };
-        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-        let home = own.join(format!("flotilla-{}", system.chars().map(plain).collect::<String>()));
+        let home = own.join(&name);
         if let Err(e) = make(&home) {
             debug!(path = %home.display(), error = %e, "no control group of our own");
             return Self::off(advice("this node was given no control group"));
@@ -276,6 +277,15 @@ fn own_group(sources: &Sources) -> Option<PathBuf> {
     let inside = Path::new(path).strip_prefix(&root).ok()?;
     let climbs = inside.components().any(|part| part == std::path::Component::ParentDir);
     (!climbs).then(|| mount.join(inside))
+}
+
+/// The group that is used: `own`, or the one above it when an earlier node of this system stepped aside into `own`
+/// and started this process from there.
+fn beside(own: PathBuf, home: &str) -> PathBuf {
+    match own.parent() {
+        Some(above) if own.ends_with("node") && above.join(home).is_dir() => above.to_owned(),
+        _ => own,
+    }
 }
 
 /// Root and mount point of the unified hierarchy in a mountinfo text (proc(5)).

@@ -4,7 +4,7 @@
 use crate::wire;
 use async_trait::async_trait;
 use base::{Diagnostic, InstanceId, ServiceName};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use supervisor::status::{Change, Status};
 
 /// The node, as seen by the API.
@@ -78,8 +78,19 @@ pub trait Backend: Send + Sync {
     /// The traffic as the data plane counts it.
     fn traffic(&self) -> wire::Traffic;
 
+    /// The requests that end.
+    fn requests(&self) -> proxy::record::Requests;
+
     /// The node and its system.
     fn system(&self) -> wire::System;
+
+    /// Replaces the node by a new process without ending the system, and returns the new process when it has
+    /// taken over; the present one goes on when it does not. Takes longer than the others, up to a minute.
+    ///
+    /// # Errors
+    /// `Conflict` when the node cannot be replaced now, `Invalid` with what the new node finds wrong with the file,
+    /// `Failed` with why it did not start.
+    async fn replace(&self, request: Replace) -> Result<u32, Error>;
 
     /// Begins to stop the system and then the node, and returns at once. Idempotent.
     fn shutdown(&self);
@@ -94,6 +105,15 @@ pub enum Target {
     Instance(InstanceId),
     /// All services.
     All,
+}
+
+/// How to replace the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replace {
+    /// The program of the new node; `None`: the present one's, as it is on the disk now.
+    pub program: Option<PathBuf>,
+    /// How long open connections of the present node may go on.
+    pub grace: Duration,
 }
 
 /// A file to apply.

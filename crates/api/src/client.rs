@@ -230,9 +230,27 @@ impl Client {
         self.get("/v1/traffic").await
     }
 
+    /// Requests that failed or were slow.
+    pub async fn requests(&self, question: &wire::RequestQuery) -> Result<wire::Requests, Error> {
+        self.get(&format!("/v1/requests{}", query::of_requests(question))).await
+    }
+
+    /// Requests as they end, after the last `tail` ones that failed or were slow.
+    pub async fn request_stream(
+        &self,
+        question: &wire::RequestQuery,
+    ) -> Result<Stream<wire::Requests>, Error> {
+        self.stream(&format!("/v1/requests{}", query::of_requests(question))).await
+    }
+
     /// Who uses what.
     pub async fn top(&self) -> Result<wire::Top, Error> {
         self.get("/v1/top").await
+    }
+
+    /// Replaces the node and returns the new one's process; takes up to a minute.
+    pub async fn restart_node(&self, request: &wire::ReplaceNode) -> Result<wire::Replaced, Error> {
+        self.post("/v1/node/restart", request).await
     }
 
     /// Stops the system and the node. The answer comes when that has begun; `status_stream` shows how far it

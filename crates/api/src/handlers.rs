@@ -4,4 +4,5 @@ pub(crate) mod actions;
 pub(crate) mod events;
 pub(crate) mod logs;
 pub(crate) mod picture;
+pub(crate) mod requests;
 pub(crate) mod system;

@@ -38,18 +38,30 @@ use server::{Listener, Shared};
 use std::{
     io,
     net::SocketAddr,
-    os::unix::fs::PermissionsExt,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::PermissionsExt,
+    },
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 use tokio::{
     net::{TcpListener, UnixListener, UnixStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
 };
 
 /// How long the listeners may take to end; more than their connections may.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The API's listening sockets, on their way from one node to the next, so that nobody is refused meanwhile.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// The Unix socket.
+    pub unix: Option<OwnedFd>,
+    /// The TCP listener and where it listens.
+    pub tcp: Option<(SocketAddr, OwnedFd)>,
+}
 
 /// Where the API listens, and what bounds it.
 #[derive(Clone, Debug)]
@@ -120,6 +132,10 @@ pub struct Service {
     tasks: TaskSet,
     socket: Option<PathBuf>,
     handle: Handle,
+    /// The listening sockets again, for a successor.
+    copies: Sockets,
+    /// Tells the listeners that another node has taken over, and how long open requests may go on.
+    retiring: watch::Sender<Option<Duration>>,
 }
 
 /// Where the API can be reached. Cheap to clone.
@@ -167,15 +183,31 @@ impl Service {
     /// # Errors
     /// All. Nothing listens then.
     pub async fn start(config: Config, backend: Arc<dyn Backend>) -> Result<Self, Error> {
+        Self::take_over(config, Sockets::default(), backend).await
+    }
+
+    /// As [`Self::start`], with the sockets of an earlier node: the Unix socket stands under its name already, and
+    /// the TCP one is used when it listens where `config` wants it.
+    ///
+    /// # Errors
+    /// All. Nothing more listens then.
+    pub async fn take_over(
+        config: Config,
+        sockets: Sockets,
+        backend: Arc<dyn Backend>,
+    ) -> Result<Self, Error> {
+        let retiring = watch::Sender::new(None);
         let document = serde_json::to_vec_pretty(&openapi::document()).unwrap_or_default();
         let shared = Arc::new(Shared {
             backend,
             table: routes::table(),
             document: document.into(),
             streams: Arc::new(Semaphore::new(config.streams_max)),
+            retiring: retiring.subscribe(),
         });
         let mut tasks = TaskSet::new("api");
         let mut address = None;
+        let mut copies = Sockets::default();
         let mut listeners = Vec::new();
         if let Some(listen) = config.listen {
             let is_visible = config.token.bytes().all(|byte| byte.is_ascii_graphic());
@@ -183,14 +215,25 @@ impl Service {
                 return Err(Error::Token);
             }
             let failed = |cause| Error::Listen { address: listen, cause };
-            let listener = TcpListener::bind(listen).await.map_err(failed)?;
+            let listener = match sockets.tcp.filter(|(address, _)| *address == listen) {
+                Some((_, socket)) => tcp(socket).map_err(failed)?,
+                None => TcpListener::bind(listen).await.map_err(failed)?,
+            };
             let bound = listener.local_addr().map_err(failed)?;
+            let copy = listener.as_fd().try_clone_to_owned().map_err(failed)?;
+            copies.tcp = Some((bound, copy));
             let guard = Guard::new(&config.token, bound, &config.hosts);
             address = Some(bound);
             listeners.push(Listener::Tcp(listener, guard));
         }
         if let Some(path) = &config.socket {
-            listeners.push(Listener::Unix(bind(path).await?));
+            let failed = |cause| Error::Socket { path: path.clone(), cause };
+            let listener = match sockets.unix {
+                Some(socket) => unix(socket).map_err(failed)?,
+                None => bind(path).await?,
+            };
+            copies.unix = Some(listener.as_fd().try_clone_to_owned().map_err(failed)?);
+            listeners.push(Listener::Unix(listener));
         }
         for listener in listeners {
             let shared = shared.clone();
@@ -200,13 +243,38 @@ impl Service {
             });
         }
         let handle = Handle { address, token: config.token.into() };
-        Ok(Self { tasks, socket: config.socket, handle })
+        Ok(Self { tasks, socket: config.socket, handle, copies, retiring })
     }
 
     /// Where it can be reached.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// Further descriptors of the listening sockets, for the API of a node that takes over.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub fn export(&self) -> io::Result<Sockets> {
+        let Sockets { unix, tcp } = &self.copies;
+        let tcp = match tcp {
+            Some((address, socket)) => Some((*address, socket.try_clone()?)),
+            None => None,
+        };
+        Ok(Sockets { unix: unix.as_ref().map(OwnedFd::try_clone).transpose()?, tcp })
+    }
+
+    /// Begins to end while somebody else has the listening sockets: takes no new connection, ends streams, and lets
+    /// open requests go on for at most `patience`. The Unix socket stays. Await [`Self::retired`] afterwards.
+    pub fn retire(&self, patience: Duration) {
+        self.retiring.send_replace(Some(patience));
+    }
+
+    /// Waits for the end that [`Self::retire`] began.
+    pub async fn retired(self) {
+        let patience = self.retiring.borrow().unwrap_or_default();
+        self.tasks.join(patience + END_TIMEOUT).await;
     }
 
     /// Ends: takes no new connection, ends streams, lets open requests finish for 2 s, removes the socket.
@@ -216,6 +284,18 @@ impl Service {
             remove(&path);
         }
     }
+}
+
+fn tcp(socket: OwnedFd) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::from(socket);
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+fn unix(socket: OwnedFd) -> io::Result<UnixListener> {
+    let listener = std::os::unix::net::UnixListener::from(socket);
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
 }
 
 /// Makes the socket. It appears under its name only when nobody else may use it any more: made under another

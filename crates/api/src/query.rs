@@ -1,6 +1,6 @@
 //! Query strings: written by the client, read by the server (RFC 3986 §2.1, §3.4).
 
-use crate::wire::{Level, LogQuery, Stream};
+use crate::wire::{Level, LogQuery, RequestQuery, Stream};
 
 /// Escapes everything but unreserved characters.
 pub(crate) fn escape(text: &str) -> String {
@@ -69,6 +69,21 @@ pub(crate) fn of_logs(question: &LogQuery, follow: bool) -> String {
     if follow {
         pairs.push(("follow", "true".to_owned()));
     }
+    joined(&pairs)
+}
+
+/// The query string of a question to the finished requests, with its `?`, or nothing.
+pub(crate) fn of_requests(question: &RequestQuery) -> String {
+    let mut pairs: Vec<(&str, String)> = Vec::new();
+    pairs.extend(question.services.iter().map(|service| ("service", service.clone())));
+    pairs.extend(question.statuses.iter().map(|status| ("status", status.clone())));
+    let texts = [("path", &question.path), ("slower", &question.slower)];
+    pairs.extend(texts.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
+    pairs.extend(question.tail.map(|tail| ("tail", tail.to_string())));
+    joined(&pairs)
+}
+
+fn joined(pairs: &[(&str, String)]) -> String {
     let joined: Vec<String> =
         pairs.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
     if joined.is_empty() { String::new() } else { format!("?{}", joined.join("&")) }

@@ -4,7 +4,7 @@
 use crate::{
     answer::{Answer, Problem},
     context::Context,
-    handlers::{actions, events, logs, picture, system},
+    handlers::{actions, events, logs, picture, requests, system},
     params::{Param, ParamKind, did_you_mean},
     query, wire,
 };
@@ -84,6 +84,19 @@ const LOG_PARAMS: &[Param] = &[
     AFTER,
     param("limit", ParamKind::Number, "Most lines in the answer, 1 to 10000. Default 1000."),
     param("follow", ParamKind::Flag, "Go on with the lines that come, as a stream."),
+];
+
+const REQUEST_PARAMS: &[Param] = &[
+    repeated("service", ParamKind::Text, "Only those to this service; may be repeated."),
+    repeated(
+        "status",
+        ParamKind::Text,
+        "Only this status: `404`, `5xx`, `500-504`; may be repeated.",
+    ),
+    param("path", ParamKind::Text, "Only paths that begin so."),
+    param("slower", ParamKind::Text, "Only those that took at least so long: `100ms`."),
+    param("tail", ParamKind::Number, "Only the newest so many of the kept ones; of a stream 0."),
+    param("follow", ParamKind::Flag, "Go on with the requests that end, as a stream."),
 ];
 
 impl Endpoint {
@@ -182,6 +195,16 @@ fn reading() -> Vec<Endpoint> {
         Endpoint::get::<wire::Traffic>(
             "/v1/traffic", "traffic", "Requests, latencies and errors as the data plane counts them.",
             |c| Box::pin(system::traffic(c))),
+        Endpoint {
+            lines: Some(schema::<wire::FinishedRequest>),
+            ..Endpoint::get::<wire::Requests>(
+                "/v1/requests", "requests",
+                "Requests that failed (status 500 or more) or took a second until the first byte, the newest \
+                 thousand. As an event stream or with `follow`: all requests as they end. As \
+                 `application/x-ndjson`: one line of JSON for each.",
+                |c| Box::pin(requests::requests(c)),
+            ).streams::<wire::Requests>(REQUEST_PARAMS)
+        },
         Endpoint::get::<wire::Top>(
             "/v1/top", "top", "Who uses what at this moment.", |c| Box::pin(system::top(c))),
         Endpoint {
@@ -229,6 +252,15 @@ fn acting() -> Vec<Endpoint> {
                 "Runs a job now, or a command with the folder and environment of a service.",
                 |c| Box::pin(actions::run(c)))
         }.takes::<wire::Run>(true).fails(&[404, 409, 422, 503]),
+        Endpoint {
+            status: StatusCode::OK,
+            response: schema::<wire::Replaced>,
+            ..Endpoint::act(
+                "/v1/node/restart", "restart_node",
+                "Replaces the node by a new process; the system goes on and no connection is refused. Answers when \
+                 the new node has taken over, or says why the present one goes on.",
+                |c| Box::pin(actions::replace(c)))
+        }.takes::<wire::ReplaceNode>(false).fails(&[409, 422, 500, 503]),
         Endpoint::act(
             "/v1/shutdown", "shutdown",
             "Stops the system and the node. Answers when that has begun; the status stream shows the rest.",

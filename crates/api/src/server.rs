@@ -24,7 +24,7 @@ use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
 };
 use tracing::{debug, warn};
 
@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) table: Vec<Endpoint>,
     pub(crate) document: Bytes,
     pub(crate) streams: Arc<Semaphore>,
+    /// Set when another node takes over: how long open requests may go on.
+    pub(crate) retiring: watch::Receiver<Option<Duration>>,
 }
 
 pub(crate) enum Listener {
@@ -90,6 +92,7 @@ pub(crate) async fn listen(
     let mut connections = TaskSet::new("api connections");
     let places = Arc::new(Semaphore::new(connections_max));
     let guard = listener.guard().map(Arc::new);
+    let mut retiring = shared.retiring.clone();
     loop {
         let accepted = async {
             let place = places.clone().acquire_owned().await;
@@ -98,6 +101,7 @@ pub(crate) async fn listen(
         let (accepted, place) = tokio::select! {
             biased;
             () = stop.wait() => break,
+            _ = retiring.wait_for(Option::is_some) => break,
             accepted = accepted => accepted,
         };
         match accepted {
@@ -117,7 +121,8 @@ pub(crate) async fn listen(
         }
     }
     drop(listener);
-    connections.shutdown(END_GRACE).await;
+    let patience = retiring.borrow().unwrap_or(END_GRACE);
+    connections.shutdown(patience).await;
 }
 
 pub(crate) async fn serve(

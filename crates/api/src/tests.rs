@@ -3,17 +3,21 @@
 mod access;
 mod endpoints;
 mod limits;
+mod requests;
+mod retirement;
+mod samples;
 mod schema;
 mod streams;
 
 use crate::{
     Client, Config, Service,
-    backend::{Applied, Apply, Backend, Error, Run, Target},
+    backend::{Applied, Apply, Backend, Error, Replace, Run, Target},
     wire::{self, Time},
 };
 use async_trait::async_trait;
 use base::{ByteSize, Code, Diagnostic, InstanceId, Place, ServiceName, Timestamp};
 use ports::logs::{Line, Sink, Stream};
+use proxy::record::{Protocol, Record, Requests};
 use std::{
     net::SocketAddr,
     path::PathBuf,
@@ -32,6 +36,8 @@ use tokio::{
     net::TcpStream,
     sync::watch,
 };
+
+use samples::{broken_file, picture};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -61,6 +67,9 @@ struct Fake {
     events: watch::Sender<Vec<wire::Event>>,
     calls: Mutex<Vec<String>>,
     logs: observe::Service,
+    requests: Requests,
+    /// Lets a slow replacement end.
+    slow: tokio::sync::Notify,
 }
 
 impl Fake {
@@ -71,6 +80,8 @@ impl Fake {
             events: watch::Sender::new(Vec::new()),
             calls: Mutex::default(),
             logs,
+            requests: Requests::new(1),
+            slow: tokio::sync::Notify::new(),
         })
     }
 
@@ -118,70 +129,6 @@ impl Fake {
         }
         let help = Some("did you mean `users`?".to_owned());
         Err(Error::Unknown { message: format!("there is no service `{service}`"), help })
-    }
-}
-
-fn broken_file() -> Vec<Diagnostic> {
-    let place = Place {
-        file: "flotilla.yaml".into(),
-        line: 3,
-        column: 5,
-        length: 4,
-        text: "    port: x".into(),
-    };
-    vec![
-        Diagnostic::warning(Code::NOT_HONOURED, "`labels` is not honoured"),
-        Diagnostic::error(Code::UNKNOWN_SERVICE, "`userz` is no service").help("write `users`"),
-        Diagnostic::error(Code::WRONG_TYPE, "a number is expected").at(place, "this is text"),
-    ]
-}
-
-fn picture(revision: u64) -> Status {
-    let name = ServiceName::new("users").unwrap();
-    let instance = InstanceStatus {
-        id: InstanceId { service: name.clone(), number: 1 },
-        state: InstanceState::Ready,
-        pid: Some(4711),
-        port: Some(40_001),
-        address: Some("127.0.0.1:40001".parse().unwrap()),
-        started_at: Some(Timestamp(1_700_000_000_000_000)),
-        ready_after: Some(Duration::from_millis(321)),
-        restarts: 2,
-        last_exit: Some("exit code 1".into()),
-        next_start: None,
-        adopted: true,
-        outdated: false,
-        usage: Some(Usage { cpu: 0.25, memory: ByteSize(7 << 20), processes: 1 }),
-        message: String::new(),
-    };
-    let service = ServiceStatus {
-        name: name.clone(),
-        kind: manifest::Kind::Service,
-        language: "rust".into(),
-        state: ServiceState::Degraded,
-        reason: "1 of 2 ready".into(),
-        desired: 2,
-        ready: 1,
-        waited: Some(Duration::from_secs(1)),
-        waiting_for: vec![name],
-        next_run: None,
-        problem: Some(Arc::new(Diagnostic::error(Code::CRASH_LOOP, "users/2 keeps crashing"))),
-        instances: vec![instance],
-    };
-    let job = ServiceStatus {
-        name: ServiceName::new("cleanup").unwrap(),
-        kind: manifest::Kind::Cron("0 3 * * *".into()),
-        state: ServiceState::Scheduled,
-        next_run: Some(Timestamp(1_800_000_000_000_000)),
-        problem: None,
-        instances: Vec::new(),
-        ..service.clone()
-    };
-    Status {
-        revision,
-        system: "shop".into(),
-        phase: Phase::Ready,
-        services: vec![Arc::new(service), Arc::new(job)],
     }
 }
 
@@ -288,6 +235,10 @@ impl Backend for Fake {
         }
     }
 
+    fn requests(&self) -> Requests {
+        self.requests.clone()
+    }
+
     fn system(&self) -> wire::System {
         wire::System {
             name: "shop".into(),
@@ -305,6 +256,20 @@ impl Backend for Fake {
             notes: vec![(&broken_file()[0]).into()],
             node: wire::NodeUsage { cpu_cores: 0.5, cpu_ms: 7, memory_bytes: 9 },
             logs: wire::LogStore::default(),
+        }
+    }
+
+    async fn replace(&self, request: Replace) -> Result<u32, Error> {
+        self.call(format!("{request:?}"));
+        match request.program {
+            Some(program) if program.ends_with("broken") => {
+                Err(Error::Failed("the new node ended".into()))
+            }
+            Some(program) if program.ends_with("slow") => {
+                self.slow.notified().await;
+                Ok(43)
+            }
+            _ => Ok(43),
         }
     }
 

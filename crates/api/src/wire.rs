@@ -7,10 +7,12 @@
 
 mod convert;
 pub mod logs;
+pub mod requests;
 pub mod time;
 pub mod traffic;
 
 pub use logs::{Level, LogLine, LogQuery, Logs, Stream};
+pub use requests::{FinishedRequest, RequestQuery, Requests};
 pub use time::Time;
 pub use traffic::{
     Latency, Listener, Top, TopRow, Traffic, TrafficCounts, TrafficInstance, TrafficService,
@@ -403,6 +405,25 @@ pub struct Run {
     /// Added to the environment.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+}
+
+/// How to replace the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplaceNode {
+    /// The program of the new node, an absolute path. Default: the present one's, as it is on the disk now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// How long open connections of the present node may go on. Default: 60 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_ms: Option<u64>,
+}
+
+/// A new node has taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Replaced {
+    /// Its process id.
+    pub pid: u32,
 }
 
 /// A one-off run has been started.

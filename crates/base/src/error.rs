@@ -60,6 +60,11 @@ codes! {
     JOB_FAILED = 28, "a job failed";
     CAPABILITY = 29, "the host cannot do what the file asks for";
     LOG_DROPPED = 30, "old log lines were dropped to stay within the limit";
+    CERTIFICATE = 31, "a certificate or its key cannot be used";
+    CONDITION = 32, "a condition cannot be read";
+    KEYS = 33, "the keys for tokens cannot be used";
+    POLICY = 34, "keys of the gateway contradict each other";
+    EXPOSED = 35, "the gateway lets more in than it seems";
 }
 
 impl Code {

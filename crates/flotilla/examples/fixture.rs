@@ -17,6 +17,7 @@
 //! fixture child-tree            serves, with children and grandchildren
 //! fixture crash-after MS        serves for a while, then ends with 7
 //! fixture hungry MEGABYTES      takes that much memory, then serves
+//! fixture __node                takes a node's place, and dies as soon as everything is given to it
 //! ```
 
 #![expect(
@@ -46,6 +47,26 @@ use std::{
 /// Longest body that is read, in bytes.
 const BODY_LEN_MAX: usize = 1 << 20;
 
+/// Speaks with the node on standard input as its successor does, as far as it must to be given the instances.
+fn die_as_successor() {
+    let mut node = std::os::unix::net::UnixStream::from(
+        std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned().unwrap(),
+    );
+    for message in ["{\"Hello\":{\"version\":1}}", "\"Prepared\""] {
+        let length = u32::try_from(message.len()).unwrap().to_le_bytes();
+        node.write_all(&[length.as_slice(), message.as_bytes()].concat()).unwrap();
+    }
+    let mut heard = Vec::new();
+    let mut piece = [0; 4096];
+    while !heard.windows(4).any(|word| word == b"\"Go\"") {
+        let length = io::Read::read(&mut node, &mut piece).unwrap();
+        assert!(length > 0, "the node is gone");
+        heard.extend_from_slice(&piece[..length]);
+    }
+    eprintln!("the successor dies");
+    exit(7);
+}
+
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let number = |at: usize| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(0);
@@ -71,6 +92,7 @@ fn main() {
         Some("wrong-port") => serve(0, true),
         Some("never-ready") => serve(port(), false),
         Some("idle") => park(),
+        Some("__node") => die_as_successor(),
         Some("child-tree") => {
             let child = || Command::new("sh").args(["-c", "sleep 1000 & sleep 1000; true"]).spawn();
             let mut children = [child().unwrap(), child().unwrap()];

@@ -16,6 +16,7 @@ mod logs;
 mod open;
 mod output;
 mod ps;
+mod requests;
 mod restart;
 mod run;
 #[cfg(test)]
@@ -102,6 +103,7 @@ fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Ps(args) => wait_for(ps::run(context, &args)),
         Command::Logs(args) => wait_for(logs::run(context, &args)),
         Command::Top(args) => wait_for(top::run(context, &args)),
+        Command::Requests(args) => wait_for(requests::run(context, &args)),
         Command::Restart(args) => wait_for(restart::restart(context, &args)),
         Command::Scale(args) => wait_for(restart::scale(context, &args)),
         Command::Run(args) => wait_for(run::run(context, &args)),

@@ -3,38 +3,31 @@
 //! A node is built from the bottom up and taken down in the order of the design: stop accepting → drain →
 //! stop instances → flush logs → close. Each part is named once here.
 
-use crate::node::{backend::NodeBackend, places::Places, traffic::Meter};
-use adapter_docker::DockerHost;
-use adapter_local::LocalHost;
+use crate::node::{
+    backend::Present,
+    control::{Beginning, Control, Wishes},
+    places::Places,
+    plane::{Bare, Plane},
+    succession::Outcome,
+};
 use base::{Code, Diagnostic, ErrorChain};
 use manifest::{Loaded, Options, System};
-use runtime::{Clock, TaskSet};
-use std::{
-    collections::BTreeMap,
-    fmt,
-    future::Future,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-use tokio::sync::{oneshot, watch};
+use std::{collections::BTreeMap, fmt, future::Future, path::PathBuf};
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 mod backend;
 mod containers;
+mod control;
 mod edges;
+pub(crate) mod handover;
 pub(crate) mod places;
+mod plane;
+mod succession;
 mod survivors;
 mod traffic;
 
 pub(crate) use containers::guard;
-
-/// How long requests that are open when the data plane closes may still take. Instances have had their own
-/// drain before, so what is left are answers on their way.
-const PROXY_GRACE: Duration = Duration::from_secs(2);
-
-/// How often patience is ended anew while a forced stop goes on: a start that was under way may have finished.
-const HURRY_PERIOD: Duration = Duration::from_millis(500);
 
 /// What a node runs and how.
 pub(crate) struct NodeOptions {
@@ -50,6 +43,10 @@ pub(crate) struct NodeOptions {
     pub(crate) ready: Option<oneshot::Sender<()>>,
     /// Skip the build steps.
     pub(crate) no_build: bool,
+    /// How much is said in the log, as `-v` was counted.
+    pub(crate) verbose: u8,
+    /// The node that this one replaces.
+    pub(crate) predecessor: Option<handover::Predecessor>,
 }
 
 impl fmt::Debug for NodeOptions {
@@ -65,18 +62,17 @@ pub(crate) enum NodeEnd {
     Stopped,
     /// It could not go on.
     Failed,
+    /// Another process runs the system now.
+    Replaced,
 }
 
-/// The parts that end with the node.
-struct Parts {
-    docker: adapter_docker::Service,
-    local: adapter_local::Service,
-    proxy: proxy::Service,
-    gateway: gateway::Service,
-    supervisor: supervisor::Service,
-    logs: observe::Service,
-    api: api::Service,
-    tasks: TaskSet,
+/// A node that runs.
+struct Node {
+    options: NodeOptions,
+    places: Places,
+    plane: Plane,
+    control: Control,
+    wishes: Wishes,
 }
 
 /// Runs a node until `stop` is ready or the API asks for its end; `force` ready means patience is over.
@@ -88,6 +84,62 @@ pub(crate) async fn run(
     stop: impl Future<Output = ()> + Send,
     force: impl Future<Output = ()> + Send,
 ) -> Result<NodeEnd, Vec<Diagnostic>> {
+    let mut predecessor = options.predecessor.take();
+    let ready = options.ready.take();
+    let (wishes, mut shutdown, mut handovers) = Wishes::new();
+    let begun = match &mut predecessor {
+        Some(predecessor) => succession::begin(options, wishes, predecessor).await,
+        None => begin(options, wishes).await,
+    };
+    let mut node = match begun {
+        Ok(Begun::Runs(node)) => *node,
+        Ok(Begun::Ended(end)) => return Ok(end),
+        Err(problems) => {
+            if let Some(mut predecessor) = predecessor {
+                let told = problems.clone();
+                runtime::blocking(move || predecessor.failed(&told)).await;
+            }
+            return Err(problems);
+        }
+    };
+    info!(pid = std::process::id(), "node runs");
+    if let Some(ready) = ready {
+        // Whoever waited may have gone; the node goes on.
+        let _unheard = ready.send(());
+    }
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let asked = tokio::select! {
+            () = &mut stop => {
+                info!("asked to stop by a signal");
+                break;
+            }
+            _ = shutdown.wait_for(|asked| *asked) => {
+                info!("asked to stop over the API");
+                break;
+            }
+            Some(asked) = handovers.recv() => asked,
+        };
+        match succession::hand_over(node, asked, &mut stop).await {
+            Ok(Outcome::Kept(kept)) => node = *kept,
+            Ok(Outcome::Replaced) => return Ok(NodeEnd::Replaced),
+            Err(problem) => return Err(vec![*problem]),
+        }
+    }
+    // Nodes that this one has replaced need not wait for anybody any more.
+    drop(predecessor);
+    node.end(force).await;
+    Ok(NodeEnd::Stopped)
+}
+
+/// How a start went.
+enum Begun {
+    Runs(Box<Node>),
+    Ended(NodeEnd),
+}
+
+/// Starts a node where none runs.
+async fn begin(options: NodeOptions, wishes: Wishes) -> Result<Begun, Vec<Diagnostic>> {
     let loaded = load(&options.file, options.environment.clone())?;
     let places = Places::prepare(&loaded.system.root).map_err(|d| vec![*d])?;
     places.log_to_file();
@@ -95,23 +147,28 @@ pub(crate) async fn run(
         warn!(code = %warning.code, "{}", warning.message);
     }
     if options.stop_survivors {
-        return survivors::stop(&places, &loaded.system).await.map_err(|d| vec![*d]);
+        let end = survivors::stop(&places, &loaded.system).await.map_err(|d| vec![*d])?;
+        return Ok(Begun::Ended(end));
     }
-    let ready = options.ready.take();
-    let (asked, mut shutdown) = watch::channel(false);
-    let (parts, backend) = build(&options, &places, loaded, asked).await.map_err(|d| vec![*d])?;
-    info!(pid = std::process::id(), "node runs");
-    if let Some(ready) = ready {
-        // Whoever waited may have gone; the node goes on.
-        let _unheard = ready.send(());
+    let start = async {
+        let plane = Bare::start()?.serve(places.root(), &loaded.system)?;
+        let present = Present::of(&options, loaded);
+        let beginning = Beginning::default();
+        let control =
+            Control::start(&options, &places, &plane, present, wishes.clone(), beginning).await?;
+        Ok((plane, control))
+    };
+    let (plane, control) = start.await.map_err(|d: Box<Diagnostic>| vec![*d])?;
+    Ok(Begun::Runs(Box::new(Node { options, places, plane, control, wishes })))
+}
+
+impl Node {
+    /// Ends everything in order. `force` ready ends patience with instances.
+    async fn end(self, force: impl Future<Output = ()> + Send) {
+        let Self { plane, control, places, .. } = self;
+        plane.close_gateway();
+        control.end(places.root(), force, plane.end()).await;
     }
-    tokio::select! {
-        () = stop => info!("asked to stop by a signal"),
-        _ = shutdown.wait_for(|asked| *asked) => info!("asked to stop over the API"),
-    }
-    drop(backend);
-    end(parts, places.root().to_owned(), force).await;
-    Ok(NodeEnd::Stopped)
 }
 
 /// Reads the file with the process's environment.
@@ -123,160 +180,6 @@ pub(crate) fn load(
     manifest::load(file, &Options { environment, vars })
 }
 
-/// Where instances run.
-struct Hosts {
-    docker: adapter_docker::Service,
-    engine: Arc<DockerHost>,
-    local: adapter_local::Service,
-    processes: Arc<LocalHost>,
-}
-
-async fn hosts(
-    options: &NodeOptions,
-    places: &Places,
-    system: &System,
-    sink: &observe::Handle,
-) -> Result<Hosts, Box<Diagnostic>> {
-    let docker_config = containers::config(&system.name, places.root(), options.detached);
-    let (docker, engine) = DockerHost::connect(docker_config, Arc::new(sink.clone()))
-        .map_err(|e| Box::new(e.diagnostic()))?;
-    let lifetime = if options.detached {
-        adapter_local::Lifetime::Survives
-    } else {
-        adapter_local::Lifetime::EndsWithNode
-    };
-    let local_config = adapter_local::Config::new(places.root(), &system.name, lifetime);
-    let (local, processes) = LocalHost::start(local_config, Arc::new(sink.clone()))
-        .await
-        .map_err(|e| state_error(&e))?;
-    if containers::used(system) {
-        // Not an error here: processes run without an engine, and each container's service says what is wrong.
-        if let Err(diagnostic) = engine.check().await {
-            warn!("{}", diagnostic.message);
-        }
-        if !options.detached {
-            containers::remember(places.root(), Some(&system.name));
-        }
-    }
-    Ok(Hosts { docker, engine, local, processes })
-}
-
-/// The API starts last, but nothing may be started for a node whose API cannot be reached.
-fn admin(places: &Places, system: &System) -> Result<api::Config, Box<Diagnostic>> {
-    if std::net::TcpListener::bind(system.admin).is_err() {
-        let place = system.admin_place.as_ref();
-        return Err(port_taken(system.admin, "admin API", "admin", place));
-    }
-    Ok(api::Config {
-        socket: Some(places.socket()),
-        listen: Some(system.admin),
-        token: places.token()?,
-        ..api::Config::default()
-    })
-}
-
-async fn build(
-    options: &NodeOptions,
-    places: &Places,
-    loaded: Loaded,
-    asked: watch::Sender<bool>,
-) -> Result<(Parts, Arc<NodeBackend>), Box<Diagnostic>> {
-    let Loaded { system, warnings } = loaded;
-    let clock = Clock::start();
-    let logs_config = observe::Config::new(places.logs());
-    let logs = runtime::blocking(move || observe::Service::open(logs_config))
-        .await
-        .map_err(|e| state_error(&e))?;
-    let sink = logs.handle();
-    let (proxy, proxy_handle) =
-        proxy::Service::start(proxy::Config::default()).map_err(|e| state_error(&e))?;
-    let gateway_config = gateway::Config { state_dir: places.root().to_owned() };
-    let (gateway_service, gateway) =
-        gateway::Service::start(gateway_config, proxy_handle).map_err(|e| state_error(&e))?;
-    gateway.apply(&system).map_err(|e| gateway_error(&e, &system))?;
-    let api_config = admin(places, &system)?;
-    let Hosts { docker, engine, local, processes } = hosts(options, places, &system, &sink).await?;
-    let supervisor_config = supervisor::Config {
-        processes: processes.clone(),
-        containers: engine.clone(),
-        traffic: Arc::new(gateway.clone()),
-        journal: Arc::new(sink.clone()),
-        recall: Arc::new(sink.clone()),
-        port_is_free: Arc::new(supervisor::port_is_free),
-        port_holder: Arc::new(|port| Some(adapter_local::holder_of(port)?.to_string())),
-        clock,
-        state_dir: places.root().to_owned(),
-        no_build: options.no_build,
-        usage_period: Duration::from_secs(5),
-    };
-    let supervisor = supervisor::Service::start(supervisor_config, system.clone()).await;
-    let mut tasks = TaskSet::new("node");
-    let meter = Meter::start(gateway.clone(), clock, &mut tasks);
-    let backend = Arc::new(NodeBackend {
-        supervisor: supervisor.handle(),
-        gateway,
-        logs: sink,
-        meter,
-        host: processes,
-        containers: engine,
-        clock,
-        started_at: Clock::wall(),
-        detached: options.detached,
-        present: Mutex::new(backend::Present {
-            file: options.file.clone(),
-            environment: options.environment.clone(),
-            system,
-            warnings,
-        }),
-        applying: tokio::sync::Mutex::new(()),
-        shutdown: asked,
-        usage: Mutex::default(),
-    });
-    match api::Service::start(api_config, backend.clone()).await {
-        Ok(api) => {
-            let gateway = gateway_service;
-            Ok((Parts { docker, local, proxy, gateway, supervisor, logs, api, tasks }, backend))
-        }
-        Err(e) => {
-            backend.supervisor.stop().await;
-            Err(state_error(&e))
-        }
-    }
-}
-
-/// Ends everything in order. `force` ready ends patience with instances.
-async fn end(parts: Parts, state_dir: PathBuf, force: impl Future<Output = ()> + Send) {
-    let Parts { docker, local, proxy, gateway, supervisor, logs, api, tasks } = parts;
-    gateway.close();
-    let handle = supervisor.handle();
-    let mut force = std::pin::pin!(force);
-    let mut stopped = std::pin::pin!(handle.stop());
-    tokio::select! {
-        () = &mut stopped => {}
-        () = &mut force => loop {
-            warn!("patience is over: what still runs is killed");
-            handle.hurry().await;
-            if tokio::time::timeout(HURRY_PERIOD, &mut stopped).await.is_ok() {
-                break;
-            }
-        },
-    }
-    tasks.shutdown(PROXY_GRACE).await;
-    supervisor.shutdown().await;
-    proxy.shutdown(PROXY_GRACE).await;
-    match docker.shutdown().await {
-        Ok(()) => containers::remember(&state_dir, None),
-        Err(e) => warn!(error = %ErrorChain(&e), "containers may be left"),
-    }
-    local.shutdown().await;
-    if let Err(e) = runtime::blocking(move || logs.close()).await {
-        warn!(error = %ErrorChain(&e), "the log store was not closed cleanly");
-    }
-    // Last, so that `flotilla down` can follow to the end.
-    api.shutdown().await;
-    info!("node ended");
-}
-
 fn state_error(error: &(dyn std::error::Error + 'static)) -> Box<Diagnostic> {
     let help = "`flotilla doctor` looks at the folder, the disk and the limits of this machine";
     Box::new(Diagnostic::error(Code::STATE_DIR, ErrorChain(error).to_string()).help(help))
@@ -284,14 +187,21 @@ fn state_error(error: &(dyn std::error::Error + 'static)) -> Box<Diagnostic> {
 
 /// Why the gateway does not take the system over.
 fn gateway_error(error: &gateway::Error, system: &System) -> Box<Diagnostic> {
+    let gateway = &system.gateway;
     match error.taken() {
-        Some(address) => {
-            port_taken(address, "gateway", "gateway", system.gateway.listen_place.as_ref())
+        Some(address) if gateway.http_redirect == Some(address) => {
+            port_taken(address, "gateway", "gateway", gateway.http_redirect_place.as_ref())
         }
+        Some(address) => port_taken(address, "gateway", "gateway", gateway.listen_place.as_ref()),
         None => {
             let message = ErrorChain(error).to_string();
-            let diagnostic = Diagnostic::error(Code::BAD_VALUE, message);
-            Box::new(match &system.gateway.listen_place {
+            let mut diagnostic = Diagnostic::error(error.code(), message);
+            diagnostic.help = error.help();
+            let of_key = match error.code() {
+                Code::CERTIFICATE => &gateway.tls_place,
+                _ => &gateway.listen_place,
+            };
+            Box::new(match error.place().or(of_key.as_ref()) {
                 Some(place) => diagnostic.at(place.clone(), ""),
                 None => diagnostic,
             })

@@ -2,11 +2,20 @@
 //!
 //! Plain state behind one lock that no request ever takes. Every change ends in a new snapshot.
 
-use crate::view::{InstanceView, RouteView, ServiceView};
+use crate::{
+    error::Error,
+    jwks::Keyring,
+    policies::{Policies, Secrets},
+    settings,
+    view::{InstanceView, RouteView, ServiceView},
+};
 use base::{InstanceId, ServiceName};
 use logic::route::{Path, Rule};
 use manifest::{HashOn, PathMatch, System};
-use proxy::{Algorithm, Cluster, Counters, Endpoint, Route, Snapshot, Target};
+use proxy::{
+    Algorithm, Clients, Cluster, Counters, Endpoint, Route, RouteSettings, Snapshot, Target,
+    Traffic,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -16,10 +25,28 @@ use std::{
 /// Everything the snapshots are made of.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
+    plan: Plan,
     snapshot: Snapshot,
     /// Services, with the settings and counters of their clusters; the members are made anew each time.
     clusters: BTreeMap<ServiceName, Arc<Cluster>>,
     instances: BTreeMap<InstanceId, Instance>,
+}
+
+/// What a configuration asks of the data plane, ready to be put in force.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plan {
+    services: BTreeMap<ServiceName, Settings>,
+    routes: Vec<Route>,
+    policies: Policies,
+    clients: Clients,
+}
+
+/// What is set for a service.
+#[derive(Clone, Debug)]
+struct Settings {
+    algorithm: Algorithm,
+    hash_on: proxy::HashOn,
+    traffic: Traffic,
 }
 
 /// Where an instance is and was.
@@ -38,29 +65,54 @@ impl Instance {
 }
 
 impl Registry {
-    /// Takes over routes and balancing of `system`, and forgets services that are gone.
-    pub(crate) fn apply(&mut self, system: &System) -> Snapshot {
-        for service in &system.services {
-            let hash_on = match &service.balance.hash_on {
-                HashOn::Client => proxy::HashOn::Client,
-                HashOn::Header(name) => proxy::HashOn::Header(name.to_ascii_lowercase()),
-                HashOn::Cookie(name) => proxy::HashOn::Cookie(name.clone()),
+    /// What `system` asks for. What the present plan has for the same routes, as counters, is in it. Nothing changes
+    /// before [`Registry::commit`].
+    ///
+    /// # Errors
+    /// When a policy cannot be made.
+    pub(crate) fn plan(
+        &self,
+        system: &System,
+        keyring: &Keyring,
+        secrets: Secrets,
+        clients: Clients,
+    ) -> Result<Plan, Error> {
+        let rules: Vec<(Rule, &manifest::Route)> =
+            system.gateway.routes.iter().map(|route| (rule(route), route)).collect();
+        let policies = self.plan.policies.renewed(&rules, system, keyring, secrets)?;
+        let routes = rules.into_iter().enumerate().map(|(at, (rule, route))| {
+            let settings = RouteSettings {
+                exchanges: settings::exchanges(route, system),
+                policy: policies.get(at),
+                sticky: settings::stickiness(route),
             };
-            let cluster = Arc::new(
-                self.cluster(&service.name).with_balance(service.balance.algorithm, hash_on),
-            );
-            self.clusters.insert(service.name.clone(), cluster);
+            self.compile(rule, route, settings)
+        });
+        let routes = routes.collect();
+        let services = system.services.iter().map(|it| (it.name.clone(), Settings::of(it)));
+        Ok(Plan { services: services.collect(), routes, policies, clients })
+    }
+
+    /// Puts `plan` in force and forgets services that are gone. Gives back what was in force before.
+    pub(crate) fn commit(&mut self, plan: Plan) -> (Snapshot, Plan) {
+        let before = std::mem::replace(&mut self.plan, plan);
+        for (name, settings) in &self.plan.services {
+            let cluster = self.cluster(name);
+            let cluster = cluster.with_balance(settings.algorithm, settings.hash_on.clone());
+            let cluster = Arc::new(cluster.with_traffic(settings.traffic.clone()));
+            self.clusters.insert(name.clone(), cluster);
         }
-        let wanted: BTreeSet<&ServiceName> = system.services.iter().map(|s| &s.name).collect();
+        let wanted = &self.plan.services;
         self.instances.retain(|id, instance| {
             let is_idle = instance.all().all(|e| e.is_draining() && e.in_flight() == 0);
-            wanted.contains(&id.service) || !is_idle
+            wanted.contains_key(&id.service) || !is_idle
         });
         let used: BTreeSet<&ServiceName> = self.instances.keys().map(|id| &id.service).collect();
-        self.clusters.retain(|name, _| wanted.contains(name) || used.contains(name));
-        let routes = system.gateway.routes.iter().map(|route| self.compile(route)).collect();
-        self.snapshot = Snapshot::new(routes, self.clusters.values().cloned());
-        self.snapshot.clone()
+        self.clusters.retain(|name, _| wanted.contains_key(name) || used.contains(name));
+        let (routes, clients) = (self.plan.routes.clone(), self.plan.clients.clone());
+        self.snapshot =
+            Snapshot::new(routes, self.clusters.values().cloned()).with_clients(clients);
+        (self.snapshot.clone(), before)
     }
 
     /// Lets an instance take requests.
@@ -150,25 +202,43 @@ impl Registry {
     }
 
     /// A route of the file for the data plane. A route that asks the same as before goes on counting.
-    fn compile(&self, route: &manifest::Route) -> Route {
-        let path = match &route.path {
-            PathMatch::Prefix(path) => Path::Prefix(path.clone()),
-            PathMatch::Exact(path) => Path::Exact(path.clone()),
-        };
-        let headers = route.headers.iter().map(|h| (h.name.clone(), h.value.clone())).collect();
-        let (host, methods) = (route.host.clone(), route.methods.clone());
-        let rule = Rule { host, path, methods, headers };
+    fn compile(&self, rule: Rule, route: &manifest::Route, settings: RouteSettings) -> Route {
         let before = self.snapshot.routes().iter().find(|before| before.rule == rule);
         let counters = before.map_or_else(Arc::<Counters>::default, |b| Arc::clone(&b.counters));
         let target =
             |to: &manifest::Target| Target { service: to.service.clone(), weight: to.weight };
+        let first = settings.exchanges.first();
         Route {
             rule,
             targets: route.to.iter().map(target).collect(),
             strip: route.strip,
-            timeout: route.timeout,
-            retries: route.retries,
+            timeout: first.map(|exchange| exchange.timeouts.response),
+            retries: first.map(|exchange| exchange.retry.max),
+            settings,
             counters,
         }
     }
+}
+
+impl Settings {
+    fn of(service: &manifest::Service) -> Self {
+        let hash_on = match &service.balance.hash_on {
+            HashOn::Client => proxy::HashOn::Client,
+            HashOn::Header(name) => proxy::HashOn::Header(name.to_ascii_lowercase()),
+            HashOn::Cookie(name) => proxy::HashOn::Cookie(name.clone()),
+        };
+        let traffic = settings::traffic(service);
+        Self { algorithm: service.balance.algorithm, hash_on, traffic }
+    }
+}
+
+/// What a route of the file matches.
+fn rule(route: &manifest::Route) -> Rule {
+    let path = match &route.path {
+        PathMatch::Prefix(path) => Path::Prefix(path.clone()),
+        PathMatch::Exact(path) => Path::Exact(path.clone()),
+    };
+    let headers = route.headers.iter().map(|h| (h.name.clone(), h.value.clone())).collect();
+    let query = route.query.iter().map(|q| (q.name.clone(), q.value.clone())).collect();
+    Rule { host: route.host.clone(), path, methods: route.methods.clone(), headers, query }
 }

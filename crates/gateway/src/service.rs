@@ -1,16 +1,21 @@
 //! The gateway as others use it.
 
 use crate::{
+    apply::{Applied, Prepared},
+    certificates::Trust,
     error::Error,
+    jwks::{Client, KeysView},
     needs::{Key, Needs},
+    policies::Secrets,
     registry::Registry,
+    secrets,
     view::{ServiceView, Stats},
 };
 use async_trait::async_trait;
 use base::{ErrorChain, InstanceId, ServiceName};
 use manifest::System;
 use ports::traffic::Traffic;
-use proxy::{ListenerId, ListenerKind};
+use proxy::{ListenerId, ListenerKind, Tls};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -22,8 +27,10 @@ use tracing::{info, warn};
 /// Settings of the gateway.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The system's `.flotilla` folder; `run/needs.json` is kept in it.
+    /// The system's `.flotilla` folder; `run/needs.json` and `run/sticky.key` are kept in it.
     pub state_dir: PathBuf,
+    /// Where the authority of `tls: dev` is kept, see [`crate::certificates::ca_folder`]; without one `tls: dev` fails.
+    pub ca_folder: Option<PathBuf>,
 }
 
 /// The gateway of one system.
@@ -34,17 +41,34 @@ pub struct Service(Handle);
 #[derive(Clone, Debug)]
 pub struct Handle(Arc<Inner>);
 
-/// Locks are never held over an await; `needs` may be held while `registry` is not.
+/// Locks are never held over an await. `applied` is taken before `needs`, and `needs` before `registry`;
+/// `tls` is taken alone or last.
 #[derive(Debug)]
-struct Inner {
-    data_plane: proxy::Handle,
+pub(crate) struct Inner {
+    pub(crate) data_plane: proxy::Handle,
+    pub(crate) ca_folder: Option<PathBuf>,
+    pub(crate) sticky_key: logic::sticky::Key,
+    pub(crate) secrets: Secrets,
+    pub(crate) client: Client,
     registry: Mutex<Registry>,
     needs: Mutex<Needs>,
+    applied: Mutex<Applied>,
+    /// The certificates that are in use now.
+    pub(crate) tls: Arc<Mutex<Option<Tls>>>,
 }
 
 /// The listener of the routes.
-fn gateway_id() -> ListenerId {
+pub(crate) fn gateway_id() -> ListenerId {
     ListenerId::new("gateway")
+}
+
+/// The listener that sends to the other one.
+pub(crate) fn redirect_id() -> ListenerId {
+    ListenerId::new("gateway-http")
+}
+
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Service {
@@ -54,30 +78,42 @@ impl Service {
     /// [`Error::State`] when what earlier nodes left cannot be read at all.
     pub fn start(config: Config, data_plane: proxy::Handle) -> Result<(Self, Handle), Error> {
         let path = config.state_dir.join("run").join("needs.json");
-        let needs = Needs::load(path.clone()).map_err(|cause| Error::State { path, cause })?;
+        let needs = Needs::load(path.clone());
+        let needs = needs.map_err(|cause| Error::State { path: path.clone(), cause })?;
+        let secrets = secrets::draw().map_err(|cause| Error::State { path, cause })?;
+        let sticky_key = config.state_dir.join("run").join("sticky.key");
         let handle = Handle(Arc::new(Inner {
             data_plane,
+            ca_folder: config.ca_folder,
+            sticky_key: secrets::sticky_key(&sticky_key)?,
+            secrets,
+            client: Client::default(),
             registry: Mutex::default(),
             needs: Mutex::new(needs),
+            applied: Mutex::default(),
+            tls: Arc::default(),
         }));
         Ok((Self(handle.clone()), handle))
     }
 
-    /// Stops taking requests from outside; calls between services go on.
+    /// Stops taking requests from outside, and looking after keys and certificates; calls between services go on.
     pub fn close(&self) {
-        self.0.0.data_plane.close(&gateway_id());
+        let inner = &self.0.0;
+        inner.data_plane.close(&redirect_id());
+        inner.data_plane.close(&gateway_id());
+        *locked(&inner.applied) = Applied::default();
     }
 }
 
 impl Inner {
-    fn registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
+        locked(&self.registry)
     }
 
     /// Opens the listeners again that an earlier node had for callers of `system`: instances that outlived it
     /// have the addresses in their environment and call them all the time.
     fn reopen(&self, system: &System) {
-        let remembered = self.needs.lock().unwrap_or_else(PoisonError::into_inner).keys();
+        let remembered = locked(&self.needs).keys();
         let is_wanted = |key: &Key| {
             let caller = system.services.iter().find(|service| service.name == key.caller);
             caller.is_some_and(|caller| caller.needs.iter().any(|need| need.service == key.need))
@@ -91,7 +127,7 @@ impl Inner {
     }
 
     fn need_address(&self, key: &Key) -> io::Result<SocketAddr> {
-        let mut needs = self.needs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut needs = locked(&self.needs);
         let id = ListenerId::new(&format!("{} -> {} on {}", key.caller, key.need, key.on));
         if let Some(open) = self.data_plane.address(&id) {
             return Ok(open);
@@ -120,42 +156,62 @@ impl Inner {
 }
 
 impl Handle {
-    /// Takes over routes, balancing and the gateway's address of `system`. A new address is opened before
-    /// the old one closes.
+    /// Takes over routes, policies, balancing, certificates and the gateway's addresses of `system`, all together
+    /// or none. A new address is opened before the old one closes. Policies that did not change are kept, and with
+    /// them what is left of rate limits; so are keys and certificates. Blocks on files.
     ///
     /// # Errors
-    /// [`Error::Listen`] when the address cannot be opened; then requests are served as before.
+    /// When a file, a certificate, or a policy cannot be used, or an address cannot be opened; then requests are
+    /// served as before.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, when there are certificates or keys to keep fresh.
     pub fn apply(&self, system: &System) -> Result<(), Error> {
+        let inner = &self.0;
+        let mut applied = locked(&inner.applied);
+        let prepared = inner.prepare(system, &applied)?;
+        let Prepared { plan, keyring, certificates } = prepared;
+        let tls = certificates.tls(locked(&inner.tls).clone());
         // The first request must find the routes; later ones find the old ones until the new address
         // stands, so that a failure changes nothing.
         let is_first = self.address().is_none();
         if is_first {
-            self.publish(system);
-            self.0.reopen(system);
-        }
-        let data_plane = &self.0.data_plane;
-        if let Some(address) = system.gateway.listen {
-            let kind = ListenerKind::Gateway;
-            data_plane.listen(gateway_id(), address, kind).map_err(Error::Listen)?;
+            let before = inner.commit(plan);
+            if let Err(error) = inner.listen(&system.gateway, tls) {
+                inner.commit(before);
+                return Err(error);
+            }
+            inner.reopen(system);
         } else {
-            data_plane.close(&gateway_id());
+            inner.listen(&system.gateway, tls)?;
+            inner.commit(plan);
         }
-        if !is_first {
-            self.publish(system);
-        }
+        inner.take_over(&mut applied, keyring, certificates);
         Ok(())
-    }
-
-    fn publish(&self, system: &System) {
-        // Published under the lock, so that snapshots come in the order of their changes.
-        let mut registry = self.0.registry();
-        self.0.data_plane.publish(registry.apply(system));
     }
 
     /// Where the gateway listens.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.0.data_plane.address(&gateway_id())
+    }
+
+    /// How a machine comes to trust the certificates of `tls: dev`; `None` with certificates from files or none.
+    #[must_use]
+    pub fn trust(&self) -> Option<Trust> {
+        locked(&self.0.applied).trust()
+    }
+
+    /// The certificates in use.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<proxy::Certificate> {
+        locked(&self.0.tls).as_ref().map(|tls| tls.certificates().to_vec()).unwrap_or_default()
+    }
+
+    /// The keys for tokens, by where they come from.
+    #[must_use]
+    pub fn keys(&self) -> Vec<KeysView> {
+        locked(&self.0.applied).keyring.view()
     }
 
     /// Services and their instances, by name.

@@ -71,6 +71,12 @@ impl Instance {
         instance
     }
 
+    /// An instance that ended well under an earlier node.
+    #[must_use]
+    pub fn completed(policy: &Policy, now: Moment) -> Self {
+        Self { run: 1, ..Self::at(Phase::Completed, policy, now) }
+    }
+
     fn at(phase: Phase, policy: &Policy, now: Moment) -> Self {
         Self {
             run: 0,

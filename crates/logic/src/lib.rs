@@ -8,10 +8,17 @@
 
 pub mod backoff;
 pub mod balance;
+pub mod breaker;
+pub mod bucket;
+pub mod condition;
+pub mod deadline;
 pub mod ewma;
 pub mod instance;
+pub mod outlier;
 pub mod probe;
 pub mod retry;
 pub mod route;
 pub mod schedule;
 pub mod service;
+pub mod shed;
+pub mod sticky;

@@ -5,6 +5,7 @@
 //! And it must be *affordable*: retries are bounded per request and, by a budget, as a share of all
 //! requests, so that an overloaded service is not finished off by its callers' second tries.
 
+use crate::deadline::Deadline;
 use base::Moment;
 use std::time::Duration;
 
@@ -39,8 +40,50 @@ pub enum Failure {
     NotSent,
     /// The connection broke after (some of) the request was sent and before the response was complete.
     Broken,
-    /// No answer in time. The instance may still be working on it.
+    /// No answer before the request's deadline. The instance may still be working on it.
     TimedOut,
+    /// No answer within the time of one try, while the request's deadline has not come. The instance
+    /// may still be working on it.
+    TryTimedOut,
+    /// An answer came whose status the route wants tried again, see [`Statuses`]. Without another try
+    /// that answer is the answer.
+    Status,
+}
+
+/// Statuses of answers after which a route wants a request tried again, from 400 to 599.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statuses([u64; 4]);
+
+impl Statuses {
+    /// What `retry: on` means without a list: the answers of something in between that had no
+    /// answer itself (RFC 9110 §15.6.3 to §15.6.5).
+    pub const GATEWAY: [u16; 3] = [502, 503, 504];
+
+    /// The set of these; `None` when one lies outside of 400 to 599, where no answer is worth a retry.
+    #[must_use]
+    pub fn of(statuses: &[u16]) -> Option<Self> {
+        let mut set = Self::default();
+        for status in statuses {
+            if !(400..600).contains(status) {
+                return None;
+            }
+            let (word, bit) = Self::place(*status);
+            set.0[word] |= 1 << bit;
+        }
+        Some(set)
+    }
+
+    /// Whether `status` is one of them.
+    #[must_use]
+    pub fn contain(&self, status: u16) -> bool {
+        let (word, bit) = Self::place(status);
+        (400..600).contains(&status) && self.0[word] & 1 << bit != 0
+    }
+
+    fn place(status: u16) -> (usize, u16) {
+        let at = status.saturating_sub(400);
+        (usize::from(at / 64).min(3), at % 64)
+    }
 }
 
 /// What must be known of the request.
@@ -57,7 +100,7 @@ pub struct Request {
 /// What was tried so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
-    /// How often it was sent again after `Broken`.
+    /// How often it was sent again after `Broken`, `TryTimedOut` or `Status`.
     pub retries: u32,
     /// How many connections failed.
     pub connect_failures: u32,
@@ -80,6 +123,21 @@ pub fn again(
     budget: &mut Budget,
     now: Moment,
 ) -> bool {
+    again_before(failure, request, used, budget, (now, Deadline::NONE))
+}
+
+/// As [`again`], but never when the deadline leaves no time for an answer.
+#[must_use]
+pub fn again_before(
+    failure: Failure,
+    request: Request,
+    used: &mut Used,
+    budget: &mut Budget,
+    (now, deadline): (Moment, Deadline),
+) -> bool {
+    if !deadline.allows_try(now) {
+        return false;
+    }
     match failure {
         Failure::ConnectFailed => {
             used.connect_failures += 1;
@@ -89,7 +147,9 @@ pub fn again(
             used.stale += 1;
             used.stale <= STALE_CONNECTIONS_MAX
         }
-        Failure::Broken => {
+        // A try that takes too long is sent to another instance although the first may still work on
+        // it: for an idempotent request that is once more, not twice.
+        Failure::Broken | Failure::TryTimedOut | Failure::Status => {
             let may = request.is_idempotent
                 && request.is_replayable
                 && used.retries < request.retries_max
@@ -165,12 +225,42 @@ mod tests {
         assert!(!once(Failure::Broken, POST));
         assert!(!once(Failure::Broken, Request { is_replayable: false, ..GET }));
         assert!(!once(Failure::TimedOut, GET));
+        for failure in [Failure::TryTimedOut, Failure::Status] {
+            assert!(once(failure, GET));
+            assert!(!once(failure, POST));
+        }
+    }
+
+    #[test]
+    fn nothing_is_sent_again_when_the_deadline_leaves_no_time_for_an_answer() {
+        let at = |left_ms| Deadline::new(Moment::START, Some(Duration::from_millis(left_ms)), None);
+        let tried = |failure, left_ms| {
+            let (mut used, mut budget) = (Used::default(), Budget::new(Moment::START));
+            again_before(failure, GET, &mut used, &mut budget, (Moment::START, at(left_ms)))
+        };
+        for failure in [Failure::ConnectFailed, Failure::NotSent, Failure::TryTimedOut] {
+            assert!(tried(failure, 100), "{failure:?}");
+            assert!(!tried(failure, 1), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_set_of_statuses_holds_what_was_put_in() {
+        let set = Statuses::of(&Statuses::GATEWAY).unwrap();
+        let held: Vec<u16> = (0..=u16::MAX).filter(|status| set.contain(*status)).collect();
+        assert_eq!(held, Statuses::GATEWAY);
+        let all: Vec<u16> = (400..600).collect();
+        let set = Statuses::of(&all).unwrap();
+        assert!((0..=u16::MAX).all(|status| set.contain(status) == all.contains(&status)));
+        assert!([399, 600, 200, 0].iter().all(|bad| Statuses::of(&[*bad]).is_none()));
     }
 
     #[test]
     fn every_kind_of_retry_has_its_bound() {
         for (failure, bound) in [
             (Failure::Broken, 2),
+            (Failure::TryTimedOut, 2),
+            (Failure::Status, 2),
             (Failure::ConnectFailed, CONNECT_FAILURES_MAX),
             (Failure::NotSent, STALE_CONNECTIONS_MAX),
         ] {

@@ -2,17 +2,19 @@
 //!
 //! Which rule wins when several match (Gateway API `HTTPRoute`): an exact host before a wildcard before
 //! none, and a longer wildcard before a shorter; then an exact path before the longest prefix; then
-//! a rule that names methods; then the one with more header conditions; then the one that stands
-//! first. When the rules of a more specific host or path all fail on method or headers, the less
-//! specific ones are asked; a request no rule matches leads nowhere.
+//! a rule that names methods; then the one with more header conditions; then the one with more query
+//! conditions; then the one that stands first. When the rules of a more specific host or path all
+//! fail on method, headers or query, the less specific ones are asked; a request no rule matches
+//! leads nowhere.
 //!
 //! Paths are matched in the form that [`path::clean`] makes of them, so that one path cannot be
 //! written in two ways that lead to different places.
 
 pub mod path;
+pub mod query;
 
 use path::CleanPath;
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, cmp::Reverse, collections::HashMap};
 
 /// What a request must be like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct Rule {
     pub methods: Vec<String>,
     /// Header names with the value they must have; `None`: any value. All must hold.
     pub headers: Vec<(String, Option<String>)>,
+    /// Query parameters with the value they must have, decoded; `None`: any value. All must hold.
+    pub query: Vec<(String, Option<String>)>,
 }
 
 /// How a rule matches the path.
@@ -44,6 +48,11 @@ pub trait Request {
     fn method(&self) -> &str;
     /// Whether it has a header `name` with `value` (`None`: with any value).
     fn has_header(&self, name: &str, value: Option<&str>) -> bool;
+    /// Its query as it was sent, without the `?`; empty without one. Asked only by rules that have
+    /// conditions on it.
+    fn query(&self) -> &str {
+        ""
+    }
 }
 
 /// Compiled rules.
@@ -71,7 +80,7 @@ impl Table {
             };
             paths.add(at, rule);
         }
-        table.wildcard_hosts.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
+        table.wildcard_hosts.sort_by_key(|(suffix, _)| Reverse(suffix.len()));
         table
     }
 
@@ -128,16 +137,21 @@ struct Paths {
 
 impl Paths {
     fn add(&mut self, rule_at: usize, rule: &Rule) {
+        // A rule may be written in any spelling too; one that no request can have matches none.
+        let spell =
+            |path: &str| path::clean(path).map_or(path.to_owned(), |p| p.as_str().to_owned());
         let conditions = match &rule.path {
-            Path::Exact(path) => self.exact.entry(path.clone()).or_default(),
+            Path::Exact(path) => self.exact.entry(spell(path)).or_default(),
             Path::Prefix(path) => {
-                self.prefix.entry(path.trim_end_matches('/').to_owned()).or_default()
+                let path = spell(path).trim_end_matches('/').to_owned();
+                self.prefix.entry(path).or_default()
             }
         };
         conditions.push(Condition {
             rule_at,
             methods: rule.methods.clone(),
             headers: rule.headers.clone(),
+            query: rule.query.clone(),
         });
         conditions.sort_by_key(Condition::rank);
     }
@@ -167,17 +181,23 @@ struct Condition {
     rule_at: usize,
     methods: Vec<String>,
     headers: Vec<(String, Option<String>)>,
+    query: Vec<(String, Option<String>)>,
 }
 
 impl Condition {
     /// Lower is asked first.
-    fn rank(&self) -> (bool, std::cmp::Reverse<usize>, usize) {
-        (self.methods.is_empty(), std::cmp::Reverse(self.headers.len()), self.rule_at)
+    fn rank(&self) -> (bool, Reverse<usize>, Reverse<usize>, usize) {
+        let (headers, query) = (Reverse(self.headers.len()), Reverse(self.query.len()));
+        (self.methods.is_empty(), headers, query, self.rule_at)
     }
 
     fn holds(&self, request: &impl Request) -> bool {
         (self.methods.is_empty() || self.methods.iter().any(|method| method == request.method()))
             && self.headers.iter().all(|(name, value)| request.has_header(name, value.as_deref()))
+            && self
+                .query
+                .iter()
+                .all(|(name, value)| query::has(request.query(), name, value.as_deref()))
     }
 }
 

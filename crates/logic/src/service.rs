@@ -161,6 +161,11 @@ impl Machine {
         effects
     }
 
+    /// Takes over an instance that ended well under an earlier node and shall not be started again.
+    pub fn adopt_completed(&mut self, number: u32, now: Moment) {
+        self.instances.insert(number, Instance::completed(&self.desired.policy, now));
+    }
+
     /// Stops all instances and starts none, until [`Self::resume`].
     pub fn halt(&mut self, now: Moment) -> Effects {
         self.halted = true;

@@ -119,24 +119,34 @@ impl<'a> Checker<'a> {
             self.replace(node, vars);
         }
         let Value::Scalar(text) = &node.value else { return };
-        match form.check(text) {
-            Ok(()) => {}
-            Err(Misfit::Type) => self.wrong_type(node, &[&Shape::Scalar(form)]),
-            Err(Misfit::Value(why)) => {
-                let message = format!("{} cannot be `{}`", self.subject(), shorten(&written));
-                let near = match form {
-                    Form::Word(words) => suggest::nearest(text, words.iter().copied()),
-                    _ => None,
-                };
-                let problem = Diagnostic::error(Code::BAD_VALUE, message);
-                self.problems.add(match near {
-                    Some(near) => {
-                        problem.at(node.mark.place(), format!("did you mean `{near}`?")).help(why)
-                    }
-                    None => problem.at(node.mark.place(), why),
-                });
-            }
-        }
+        let (why, part) = match form.check(text) {
+            Ok(()) => return,
+            Err(Misfit::Type) => return self.wrong_type(node, &[&Shape::Scalar(form)]),
+            Err(Misfit::Value(why)) => (why, None),
+            Err(Misfit::Part { why, at }) => (why, Some(at)),
+        };
+        // A text that came out of variables does not stand in the file.
+        let mark = match part.filter(|_| written == *text) {
+            Some(part) => node.mark.inside(text, part),
+            None => node.mark.clone(),
+        };
+        let message = match form {
+            Form::Secret => format!("{} cannot be used", self.subject()),
+            _ => format!("{} cannot be `{}`", self.subject(), shorten(&written)),
+        };
+        let near = match form {
+            Form::Word(words) => suggest::nearest(text, words.iter().copied()),
+            _ => None,
+        };
+        let code = match form {
+            Form::Condition => Code::CONDITION,
+            _ => Code::BAD_VALUE,
+        };
+        let problem = Diagnostic::error(code, message);
+        self.problems.add(match near {
+            Some(near) => problem.at(mark.place(), format!("did you mean `{near}`?")).help(why),
+            None => problem.at(mark.place(), why),
+        });
     }
 
     /// Replaces the variables of a text; one that is missing makes the value unknown.

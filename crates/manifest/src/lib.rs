@@ -45,6 +45,7 @@ pub use fingerprint::{differences, fingerprint};
 pub use init::{Proposal, inspect};
 pub use load::load;
 pub use model::*;
+pub use read::keys_of;
 pub use reference::reference_markdown;
 pub use schema::json_schema;
 pub use suggest::nearest;

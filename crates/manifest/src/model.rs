@@ -2,6 +2,12 @@
 //!
 //! Plain data without behaviour. Every default is filled in, every name resolved, every path absolute.
 
+mod gateway;
+mod traffic;
+
+pub use gateway::*;
+pub use traffic::*;
+
 use base::{ByteSize, Diagnostic, Place, ServiceName};
 use logic::balance::Algorithm;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -47,6 +53,8 @@ pub struct Service {
     pub needs: Vec<Need>,
     /// How requests are spread over its instances.
     pub balance: Balance,
+    /// How the traffic to it is bounded and timed.
+    pub traffic: Traffic,
     /// The port it listens on when it does not follow `$PORT`. Only with one instance, or in a container.
     pub port: Option<u16>,
     /// Whether it listens at all. Without (a worker) there is no default probe, no `PORT` and no traffic.
@@ -295,67 +303,6 @@ pub enum Database {
     Sqlite,
     /// A database elsewhere; `DATABASE_URL` is this text.
     Url(String),
-}
-
-/// The gateway.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Gateway {
-    /// Where it listens. Default `127.0.0.1:8080`; `None` when there are no routes.
-    pub listen: Option<SocketAddr>,
-    /// Where `listen` was set, or nothing when it is the default.
-    pub listen_place: Option<Place>,
-    /// Routes in the order of the file.
-    pub routes: Vec<Route>,
-}
-
-/// One route: what it matches and where it leads.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Route {
-    /// Host name, lowercase, `*.example.com` for all below; `None` for any.
-    pub host: Option<String>,
-    /// The path.
-    pub path: PathMatch,
-    /// Methods, uppercase; empty for any.
-    pub methods: Vec<String>,
-    /// All of these must hold.
-    pub headers: Vec<HeaderMatch>,
-    /// Where it leads, with weights; at least one.
-    pub to: Vec<Target>,
-    /// The matched prefix is removed before forwarding.
-    pub strip: bool,
-    /// How long the whole exchange until the response's head may take. `None`: 60 s.
-    pub timeout: Option<Duration>,
-    /// How often a request that may be repeated is tried again. `None`: 2.
-    pub retries: Option<u32>,
-    /// Where it stands.
-    pub place: Place,
-}
-
-/// How a route matches the path.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum PathMatch {
-    /// The path and everything below it, by whole segments: `/api` matches `/api` and `/api/x`, not `/apix`.
-    Prefix(String),
-    /// Only this path. Written `= /path`.
-    Exact(String),
-}
-
-/// A header condition.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct HeaderMatch {
-    /// Lowercase name.
-    pub name: String,
-    /// Exact value; `None`: present with any value.
-    pub value: Option<String>,
-}
-
-/// Where a route leads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The service.
-    pub service: ServiceName,
-    /// Its share, relative to the other targets' weights.
-    pub weight: u32,
 }
 
 /// A system with what was noticed on the way, none of it an error.

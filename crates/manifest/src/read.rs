@@ -4,14 +4,21 @@
 //! would only repeat that. What is reported here needs more than one value: names that must exist, circles,
 //! ports used twice, routes that hide each other, folders and commands that must be found.
 
+mod auth;
+mod contradictions;
 mod env;
 mod gateway;
 mod health;
 mod needs;
 mod ports;
 mod program;
+mod route;
+mod rules;
 mod service;
+mod traffic;
 mod values;
+
+pub use auth::keys_of;
 
 use crate::{
     System,
@@ -46,6 +53,8 @@ pub(crate) struct Context<'a> {
 struct Known {
     kind: KnownKind,
     listens: bool,
+    /// Balanced by `consistent_hash`.
+    is_hashed: bool,
     mark: Mark,
 }
 
@@ -167,7 +176,11 @@ impl Reader<'_> {
                 (true, Some(_)) => KnownKind::Cron,
             };
             let listens = !is_job && value.get("listen").and_then(Node::text) != Some("false");
-            self.known.insert(key.clone(), Known { kind, listens, mark: key_mark.clone() });
+            let balance = value.get("balance");
+            let rule = balance.and_then(|node| node.get("algorithm")).or(balance);
+            let is_hashed = rule.and_then(Node::text) == Some("consistent_hash");
+            let mark = key_mark.clone();
+            self.known.insert(key.clone(), Known { kind, listens, is_hashed, mark });
         }
     }
 

@@ -110,6 +110,14 @@ fn form_schema(form: Form) -> Value {
         Form::Address => json!({ "type": ["string", "integer"] }),
         Form::UrlPath => json!({ "type": "string", "pattern": format!("^/|{VARIABLE}") }),
         Form::Service | Form::Database | Form::Cron | Form::Volume | Form::Assignment => text,
+        Form::Secret | Form::Header | Form::Cookie | Form::Network | Form::Condition => text,
+        Form::SwitchOrPath | Form::SwitchOrCookie => json!({ "type": ["boolean", "string"] }),
+        Form::Percent { fraction: true } => pattern("^[0-9]+(\\.[0-9]+)?%$"),
+        Form::Percent { fraction: false } => pattern("^[0-9]+%$"),
+        Form::Rate => {
+            let rate = "^off$|^ *[0-9]+/([0-9]*)[a-z]+( +per +.+)?( +burst +[0-9]+)? *$";
+            json!({ "type": "string", "pattern": format!("{rate}|{VARIABLE}") })
+        }
         Form::Publish => json!({ "type": ["string", "integer"] }),
         Form::TrueOrPort => json!({ "anyOf": [
             { "const": true },

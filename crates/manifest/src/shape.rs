@@ -5,7 +5,8 @@
 
 use base::{ByteSize, ServiceName, units};
 use logic::schedule::Schedule;
-use std::{net::IpAddr, str::FromStr};
+use policy::{allow::Allow, edits, rate};
+use std::{net::IpAddr, ops::Range, str::FromStr};
 
 /// The shape of a value.
 #[derive(Debug)]
@@ -89,6 +90,27 @@ pub(crate) enum Form {
     TrueOrPort,
     /// `KEY=VALUE`.
     Assignment,
+    /// A text that is never shown.
+    Secret,
+    /// The name of a header.
+    Header,
+    /// `true`, `false`, or a path.
+    SwitchOrPath,
+    /// `true`, `false`, or the name of a cookie.
+    SwitchOrCookie,
+    /// The name of a cookie.
+    Cookie,
+    /// `10.0.0.0/8`, or one address.
+    Network,
+    /// `10%`.
+    Percent {
+        /// `0.5%` too.
+        fraction: bool,
+    },
+    /// `10/min per ip`, or `off`.
+    Rate,
+    /// A condition in CEL.
+    Condition,
 }
 
 /// Why a text does not have its form.
@@ -98,6 +120,8 @@ pub(crate) enum Misfit {
     Type,
     /// Right type, wrong value; says why.
     Value(String),
+    /// Right type, and what is wrong stands at these bytes of the text.
+    Part { why: String, at: Range<usize> },
 }
 
 pub(crate) const SIGNALS: &[&str] = &["TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "KILL"];
@@ -129,6 +153,15 @@ impl Form {
             Self::Volume => "a mount such as ./data:/data".to_owned(),
             Self::TrueOrPort => "true or a port".to_owned(),
             Self::Assignment => "KEY=VALUE".to_owned(),
+            Self::Secret => "a text".to_owned(),
+            Self::Header => "the name of a header".to_owned(),
+            Self::SwitchOrPath => "true, false or a file".to_owned(),
+            Self::SwitchOrCookie => "true, false or the name of a cookie".to_owned(),
+            Self::Cookie => "the name of a cookie".to_owned(),
+            Self::Network => "a network such as 10.0.0.0/8".to_owned(),
+            Self::Percent { .. } => "a share such as 10%".to_owned(),
+            Self::Rate => "a rate such as 10/min per ip".to_owned(),
+            Self::Condition => "a condition".to_owned(),
         }
     }
 
@@ -138,7 +171,7 @@ impl Form {
             if fits { Ok(()) } else { Err(Misfit::Value(format!("must be {}", self.expected()))) }
         };
         match self {
-            Self::Text | Self::Shell => {
+            Self::Text | Self::Shell | Self::Secret | Self::SwitchOrPath => {
                 if text.trim().is_empty() {
                     Err(Misfit::Value("must not be empty".to_owned()))
                 } else if text.contains('\0') {
@@ -185,6 +218,21 @@ impl Form {
                 value(text == "true" || text.parse::<u16>().is_ok_and(|port| port > 0))
             }
             Self::Assignment => value(text.split_once('=').is_some_and(|(key, _)| !key.is_empty())),
+            Self::Header => {
+                edits::field_name(text).map(drop).map_err(|why| Misfit::Value(why.to_string()))
+            }
+            Self::Cookie | Self::SwitchOrCookie => value(edits::is_token(text.as_bytes())),
+            Self::Network => network(text).map(drop).map_err(Misfit::Value),
+            Self::Percent { fraction } => percent(text, fraction).map(drop).map_err(Misfit::Value),
+            Self::Rate if text == "off" => Ok(()),
+            Self::Rate => rate::parse(text).map(drop).map_err(|why| {
+                let end = text.len().max(why.offset);
+                Misfit::Part {
+                    why: why.to_string(),
+                    at: word_from(text, why.offset).unwrap_or(why.offset..end),
+                }
+            }),
+            Self::Condition => condition(text),
         }
     }
 }
@@ -233,4 +281,80 @@ pub(crate) fn address(text: &str) -> Result<std::net::SocketAddr, String> {
             "`{ip}` is not an IP address of this machine; names are not looked up here"
         )),
     }
+}
+
+/// Reads `10.0.0.0/8`, `fd00::/8`, or one address.
+pub(crate) fn network(text: &str) -> Result<(IpAddr, u8), String> {
+    let bad = || format!("must be {}", Form::Network.expected());
+    let (address, bits) = match text.split_once('/') {
+        Some((address, bits)) => (address, Some(bits)),
+        None => (text, None),
+    };
+    let address: IpAddr = address.parse().ok().ok_or_else(bad)?;
+    let whole = if address.is_ipv4() { 32 } else { 128 };
+    let bits = match bits {
+        None => whole,
+        Some(bits) => bits.parse().ok().filter(|bits| *bits <= whole).ok_or_else(bad)?,
+    };
+    let first = first_address(address, bits);
+    if first == address {
+        Ok((address, bits))
+    } else {
+        Err(format!("the network that this address is in is {first}/{bits}"))
+    }
+}
+
+/// The first address of the network that `address` is in.
+fn first_address(address: IpAddr, bits: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
+            IpAddr::V4((address.to_bits() & mask).into())
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+            IpAddr::V6((address.to_bits() & mask).into())
+        }
+    }
+}
+
+/// Reads `10%`, and `0.5%` where fractions are allowed.
+pub(crate) fn percent(text: &str, fraction: bool) -> Result<f64, String> {
+    let Some(number) = text.strip_suffix('%') else {
+        return Err(format!("must be {}", Form::Percent { fraction }.expected()));
+    };
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit() || (fraction && byte == b'.'));
+    let share = number.parse::<f64>().ok().filter(|share| is_number && *share <= 100.0);
+    share.ok_or_else(|| {
+        let whole = if fraction { "" } else { "whole " };
+        format!("must be a {whole}number from 0% to 100%")
+    })
+}
+
+/// The word of `text` that begins at `start`.
+fn word_from(text: &str, start: usize) -> Option<Range<usize>> {
+    let word = text.get(start..)?.split(' ').next()?;
+    (!word.is_empty()).then(|| start..start + word.len())
+}
+
+/// Compiles a condition.
+fn condition(text: &str) -> Result<(), Misfit> {
+    let wrong = match Allow::new(text) {
+        Ok(_) => return Ok(()),
+        Err(wrong) => wrong,
+    };
+    // At the end there is nothing to point at but the last character.
+    let end = text.len();
+    let last = text.char_indices().next_back().map_or(0, |(at, _)| at);
+    let at = if wrong.offset >= end { last..end } else { name_from(text, wrong.offset) };
+    Err(Misfit::Part { why: wrong.message, at })
+}
+
+/// The name that begins at `start`, or the one character there.
+fn name_from(text: &str, start: usize) -> Range<usize> {
+    let rest = text.get(start..).unwrap_or_default();
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let name = rest.find(|c: char| !is_name(c)).unwrap_or(rest.len());
+    let first = rest.chars().next().map_or(0, char::len_utf8);
+    start..start + name.max(first)
 }

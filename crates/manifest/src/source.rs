@@ -7,6 +7,7 @@ use base::{Code, Diagnostic, Place};
 use std::{
     fs::File,
     io::{ErrorKind, Read},
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -148,6 +149,28 @@ impl Mark {
             format!("line {}", self.line)
         } else {
             format!("{}:{}", self.source.name, self.line)
+        }
+    }
+
+    /// The bytes `range` of `text`, which stands here in one line, perhaps in quotes. The mark itself when it does not
+    /// stand so: on several lines, or with escapes.
+    pub(crate) fn inside(&self, text: &str, range: Range<usize>) -> Self {
+        let (Some(before), Some(part)) = (text.get(..range.start), text.get(range)) else {
+            return self.clone();
+        };
+        let line = self.source.line(self.line);
+        let start = usize::try_from(self.column - 1).unwrap_or(0);
+        let stands = |skip: &usize| {
+            let mut rest = line.chars().skip(start + skip);
+            text.chars().all(|letter| rest.next() == Some(letter))
+        };
+        match [0, 1].iter().find(|skip| stands(skip)) {
+            Some(skip) => {
+                let column = start + skip + before.chars().count() + 1;
+                let mark = Self::new(&self.source, 1, column, part.chars().count());
+                Self { line: self.line, ..mark }
+            }
+            None => self.clone(),
         }
     }
 

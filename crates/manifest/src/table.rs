@@ -3,9 +3,14 @@
 //! A key that is added here is checked, is in the JSON Schema, and is in `docs/guide/file.md`; then
 //! `read` must give it a meaning.
 
+mod auth;
 mod gateway;
 mod health;
+mod messages;
+mod route;
 mod service;
+mod target;
+mod traffic;
 
 use crate::shape::{Form, Key, Shape, Table};
 
@@ -29,6 +34,7 @@ pub(crate) static SHELL: Shape = Shape::Scalar(Form::Shell);
 pub(crate) static BOOL: Shape = Shape::Scalar(Form::Bool);
 pub(crate) static DURATION: Shape = Shape::Scalar(Form::Duration);
 pub(crate) static PORT: Shape = Shape::Scalar(Form::Whole { min: 1, max: 65_535 });
+pub(crate) static SIZE: Shape = Shape::Scalar(Form::Size);
 pub(crate) static ADDRESS: Shape = Shape::Scalar(Form::Address);
 
 static SERVICES: Shape = Shape::Names { what: "service", value: &SERVICE };

@@ -4,11 +4,14 @@ mod detection;
 mod files;
 mod formats;
 mod fuzz;
+mod gateway;
+mod gateway_problems;
 mod meaning;
 mod model;
 mod problems;
 mod simple_formats;
 mod tables;
+mod traffic_problems;
 
 use crate::{Loaded, Options, load};
 use base::Diagnostic;

@@ -1,70 +1,88 @@
-//! A proxy with fixed upstreams, for measuring: `static_proxy LISTEN UPSTREAM...`, or, to have something to
-//! measure against, `static_proxy --upstream LISTEN BYTES` (answers every request with that many bytes).
+//! The data plane with fixed upstreams, for measuring it: what `cargo xtask bench proxy` starts.
+//!
+//! ```text
+//! static_proxy LISTEN [--also LISTEN] [--tls LISTEN CERT KEY] [--workers N] [--routes N] UPSTREAM...
+//! ```
+//!
+//! Everything the product does per request is on: the route table, p2c, counters, trace context. HTTP/1.1
+//! and HTTP/2 are served on all addresses. `--routes` adds that many routes which match nothing. It prints
+//! `ready ADDRESS` for each address and serves until it is killed.
+
+#![expect(clippy::print_stdout, reason = "says where it listens")]
 
 use base::{InstanceId, ServiceName};
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
 use logic::route::{Path, Rule};
 use proxy::{
     Algorithm, Cluster, Config, Endpoint, HashOn, ListenerId, ListenerKind, Route, Service,
     Snapshot, Target,
 };
-use std::{convert::Infallible, error::Error, sync::Arc};
+use std::{error::Error, net::SocketAddr, sync::Arc};
+
+const USAGE: &str = "usage: static_proxy LISTEN [--also LISTEN] [--tls LISTEN CERT KEY] \
+    [--workers N] [--routes N] UPSTREAM...";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["--upstream", listen, bytes] => upstream(listen, bytes.parse()?),
-        [listen, upstreams @ ..] if !upstreams.is_empty() => proxy(listen, upstreams),
-        _ => Err("usage: static_proxy LISTEN UPSTREAM... | --upstream LISTEN BYTES".into()),
-    }
-}
-
-fn proxy(listen: &str, upstreams: &[&str]) -> Result<(), Box<dyn Error>> {
-    let (_service, handle) = Service::start(Config::default())?;
+    let options = Options::read(std::env::args().skip(1))?;
+    let (_service, handle) = Service::start(options.config)?;
     let users = ServiceName::new("users")?;
     let mut members = Vec::new();
-    for (number, address) in (1..).zip(upstreams) {
+    for (number, address) in (1..).zip(&options.upstreams) {
         let instance = InstanceId { service: users.clone(), number };
-        members.push(Endpoint::new(instance, address.parse()?, 1));
+        members.push(Endpoint::new(instance, *address, 1));
     }
     let cluster = Cluster::new(users.clone(), Algorithm::P2c, HashOn::Client);
-    let path = Path::Prefix("/".to_owned());
-    let route = Route {
-        rule: Rule { host: None, path, methods: vec![], headers: vec![] },
-        targets: vec![Target { service: users, weight: 1 }],
-        strip: false,
-        timeout: None,
-        retries: None,
-        counters: Arc::default(),
-    };
-    handle.publish(Snapshot::new(vec![route], [Arc::new(cluster.with_members(members))]));
-    handle.listen(ListenerId::new("gateway"), listen.parse()?, ListenerKind::Gateway)?;
+    let mut routes: Vec<Route> =
+        (0..options.routes).map(|number| route(format!("/none/{number}"), &users)).collect();
+    routes.push(route("/".to_owned(), &users));
+    handle.publish(Snapshot::new(routes, [Arc::new(cluster.with_members(members))]));
+    for (number, listen) in options.listen.into_iter().enumerate() {
+        let id = ListenerId::new(&format!("gateway-{number}"));
+        println!("ready {}", handle.listen(id, listen, ListenerKind::Gateway)?);
+    }
     loop {
         std::thread::park();
     }
 }
 
-fn upstream(listen: &str, bytes: usize) -> Result<(), Box<dyn Error>> {
-    let listener = std::net::TcpListener::bind(listen)?;
-    listener.set_nonblocking(true)?;
-    let body = Bytes::from(vec![b'x'; bytes]);
-    let worker = runtime::worker("upstream", move |local| async move {
-        let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-        while let Ok((stream, _)) = listener.accept().await {
-            drop(stream.set_nodelay(true));
-            let body = body.clone();
-            local.spawn(async move {
-                let service = service_fn(move |_: Request<Incoming>| {
-                    std::future::ready(Ok::<_, Infallible>(Response::new(Full::new(body.clone()))))
-                });
-                let server = hyper::server::conn::http1::Builder::new();
-                drop(server.serve_connection(TokioIo::new(stream), service).await);
-            });
+struct Options {
+    listen: Vec<SocketAddr>,
+    upstreams: Vec<SocketAddr>,
+    routes: usize,
+    config: Config,
+}
+
+impl Options {
+    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
+        let listen = vec![arguments.next().ok_or(USAGE)?.parse()?];
+        let mut options =
+            Self { listen, upstreams: Vec::new(), routes: 0, config: Config::default() };
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--also" => options.listen.push(arguments.next().ok_or(USAGE)?.parse()?),
+                "--tls" => return Err("the data plane does not speak TLS yet".into()),
+                "--workers" => options.config.workers = arguments.next().ok_or(USAGE)?.parse()?,
+                "--routes" => options.routes = arguments.next().ok_or(USAGE)?.parse()?,
+                upstream => options.upstreams.push(upstream.parse()?),
+            }
         }
-    })?;
-    worker.join().map_err(|_panic| "the upstream panicked".into())
+        if options.upstreams.is_empty() { Err(USAGE.into()) } else { Ok(options) }
+    }
+}
+
+fn route(prefix: String, service: &ServiceName) -> Route {
+    Route {
+        rule: Rule {
+            host: None,
+            path: Path::Prefix(prefix),
+            methods: vec![],
+            headers: vec![],
+            query: vec![],
+        },
+        targets: vec![Target { service: service.clone(), weight: 1 }],
+        strip: false,
+        timeout: None,
+        retries: None,
+        settings: proxy::RouteSettings::default(),
+        counters: Arc::default(),
+    }
 }

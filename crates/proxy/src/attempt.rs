@@ -1,102 +1,47 @@
 //! Getting one request answered: pick an instance, send, and try again where that is safe.
 
+mod admission;
+mod reach;
+mod read;
+
+pub(crate) use read::{Unread, unsent};
+
 use crate::{
-    body::{Open, Sent, Upload},
-    cluster::{Cluster, InLine},
-    config::{REPLAY_SIZE_MAX, UPSTREAM_FRESH, WAITING_LOOK, WAITING_MAX},
+    alarm::Alarm,
+    balancer::Balancer,
+    buffer::Buffer,
+    cluster::{
+        Cluster,
+        health::{InLine, Place},
+    },
+    config::REPLAY_SIZE_MAX,
     endpoint::{Endpoint, InFlight},
-    exchange::read,
-    reply::Refusal,
-    upstream::{self, Http1, Http2},
-    worker::Worker,
+    h1::{Bad, Framing, ResponseHead},
+    refusal::Refusal,
+    reply::Reply,
+    snapshot::Snapshot,
+    times::{Times, open_ended},
+    transport::Transport,
+    worker::{Wanted, Worker, moment_ms},
 };
-use base::ServiceName;
-use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header::HOST,
+use admission::{Changes, Turn};
+use base::{Moment, ServiceName};
+use logic::{
+    outlier::Event,
+    retry::{self, Failure, Used},
 };
-use http_body::Body as _;
-use hyper::{body::Incoming, client::conn::TrySendError, upgrade::OnUpgrade};
-use logic::retry::{self, Failure, Used};
-use std::{cell::Cell, rc::Rc, sync::Arc};
-use tokio::time::Instant;
+use std::{io, pin::pin, rc::Rc, sync::Arc, time::Duration};
 
-/// A request as instances get it.
-pub(crate) struct Outgoing {
-    pub(crate) method: Method,
-    /// Origin form: path and query.
-    pub(crate) uri: Uri,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Upload,
-}
-
-impl Outgoing {
-    /// The same request again, when all of it is here.
-    fn again(&self) -> Option<Self> {
-        Some(Self {
-            body: self.body.again()?,
-            method: self.method.clone(),
-            uri: self.uri.clone(),
-            headers: self.headers.clone(),
-        })
-    }
-
-    fn request(self, endpoint: &Endpoint, is_grpc: bool) -> Request<Upload> {
-        let mut request = Request::new(self.body);
-        *request.method_mut() = self.method;
-        *request.headers_mut() = self.headers;
-        if is_grpc {
-            *request.version_mut() = Version::HTTP_2;
-            let host = request.headers_mut().remove(HOST);
-            *request.uri_mut() = absolute(self.uri, host.as_ref(), endpoint);
-        } else {
-            *request.uri_mut() = self.uri;
-            if !request.headers().contains_key(HOST)
-                && let Ok(host) = HeaderValue::try_from(endpoint.address().to_string())
-            {
-                request.headers_mut().insert(HOST, host);
-            }
-        }
-        request
-    }
-
-    /// The request back from a connection that did not send it.
-    fn back(request: Request<Upload>) -> Self {
-        let (mut head, body) = request.into_parts();
-        if let Some(authority) = head.uri.authority()
-            && let Ok(host) = HeaderValue::from_str(authority.as_str())
-        {
-            head.headers.insert(HOST, host);
-        }
-        let path = head.uri.path_and_query().cloned();
-        let uri = path.map_or_else(Uri::default, Uri::from);
-        Self { method: head.method, uri, headers: head.headers, body }
-    }
-}
-
-/// HTTP/2 names scheme and authority with the path.
-fn absolute(uri: Uri, host: Option<&HeaderValue>, endpoint: &Endpoint) -> Uri {
-    let authority = match host.and_then(|host| host.to_str().ok()) {
-        Some(host) => host.to_owned(),
-        None => endpoint.address().to_string(),
-    };
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let built = Uri::builder().scheme("http").authority(authority).path_and_query(path).build();
-    built.unwrap_or(uri)
-}
-
-/// An instance's response.
+/// An instance's response, of which the head was read.
 pub(crate) struct Answer {
-    pub(crate) head: http::response::Parts,
-    /// Its body, when it was read completely.
-    pub(crate) whole: Option<Bytes>,
-    /// Its body, when it still comes.
-    pub(crate) incoming: Option<Incoming>,
-    /// What is held until it has come; `None` when the instance is done.
-    pub(crate) open: Option<Open>,
-    /// The instance's side of an upgrade.
-    pub(crate) upgraded: Option<OnUpgrade>,
-    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) connection: Transport,
+    /// What was read behind the head.
+    pub(crate) buffer: Buffer,
+    pub(crate) framing: Framing,
+    pub(crate) in_flight: InFlight,
+    /// When the head was there, and how long that took from when the request was sent.
+    at: Moment,
+    latency_us: u64,
 }
 
 /// Why there is no response.
@@ -108,6 +53,16 @@ pub(crate) enum Failed {
     Upstream(String),
     /// The client broke its request off.
     Client,
+    /// The request's body breaks a rule.
+    Bad(Bad),
+    /// The request's body is longer than its route allows.
+    TooLong,
+    /// There was none within this time.
+    TimedOut(Duration),
+    /// The service gets no requests for now.
+    BreakerOpen { retry_after_s: u32 },
+    /// The service has as many requests as it can do or may have.
+    Overloaded { retry_after_s: u32 },
 }
 
 impl Failed {
@@ -116,265 +71,412 @@ impl Failed {
             Self::NoInstance(detail) => Refusal::no_instance(service, detail),
             Self::Upstream(detail) => Refusal::upstream(service, detail),
             Self::Client => Refusal::client_gone(),
+            Self::Bad(bad) => Refusal::bad(*bad),
+            Self::TooLong => Refusal::too_long(),
+            Self::TimedOut(limit) => Refusal::timed_out(service, limit.as_secs_f64()),
+            Self::BreakerOpen { retry_after_s } => Refusal::breaker_open(service, *retry_after_s),
+            Self::Overloaded { retry_after_s } => Refusal::overloaded(service, *retry_after_s),
         }
     }
 }
 
 /// An attempt that failed.
-struct Trouble {
-    failure: Failure,
+pub(crate) struct Trouble {
+    pub(crate) failure: Failure,
     /// The endpoint is to blame, not a kept connection's age.
-    is_endpoints: bool,
-    detail: String,
-    /// The request, when it can be sent again as far as its body goes.
-    outgoing: Option<Outgoing>,
+    pub(crate) is_endpoints: bool,
+    pub(crate) detail: String,
 }
 
 /// One request's way to an answer.
 pub(crate) struct Call<'a> {
-    pub(crate) worker: &'a Rc<Worker>,
-    pub(crate) service: &'a ServiceName,
-    pub(crate) key: Option<u64>,
-    pub(crate) is_grpc: bool,
-    pub(crate) is_idempotent: bool,
-    pub(crate) retries_max: u32,
+    worker: &'a Rc<Worker>,
+    alarm: &'a Alarm,
+    /// The service, and where it was found.
+    cluster: &'a Arc<Cluster>,
+    snapshot: &'a Rc<Snapshot>,
+    balancer: Rc<Balancer>,
+    times: &'a Times,
+    asked: Asked,
+    /// That the request was let through; `None`: it was not asked yet.
+    turn: Option<Turn<'a>>,
+    /// Its place, until the instance that answers has it.
+    place: Option<Place>,
+    /// While it waits for an instance.
+    line: Option<InLine>,
+    looks: Option<Changes>,
     /// Endpoints that failed this request.
-    pub(crate) tried: Vec<u64>,
+    tried: Vec<u64>,
     pub(crate) used: Used,
-    /// Who has it now.
+    /// When it got its endpoint.
+    at: Moment,
+    /// Who has it now, or had it last.
     pub(crate) working: Option<Arc<Endpoint>>,
+    /// Whether it has it now.
+    is_sent: bool,
     /// What went wrong last.
-    pub(crate) trouble: Option<String>,
+    trouble: Option<String>,
 }
 
-/// A connection, kept, shared or new.
-enum Connection {
-    Own(Http1),
-    Shared(Http2),
+/// What must be known of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    /// What `consistent_hash` goes by.
+    pub(crate) key: Option<u64>,
+    pub(crate) is_idempotent: bool,
+    pub(crate) is_replayable: bool,
+    pub(crate) is_head: bool,
+    /// Its body flows while the response may come.
+    pub(crate) is_upload: bool,
+    /// It goes out on a connection that others use at the same time.
+    pub(crate) is_shared: bool,
 }
 
-/// A request that waits for an instance.
-struct Wait {
-    until: Instant,
-    _line: InLine,
-}
+impl<'a> Call<'a> {
+    /// Counts a request to `cluster`, which is of `snapshot`.
+    pub(crate) fn new(
+        worker: &'a Rc<Worker>,
+        alarm: &'a Alarm,
+        snapshot: &'a Rc<Snapshot>,
+        cluster: &'a Arc<Cluster>,
+        times: &'a Times,
+        asked: Asked,
+    ) -> Self {
+        let balancer = worker.balancer(cluster);
+        balancer.budget(retry::Budget::deposit);
+        Self {
+            worker,
+            alarm,
+            cluster,
+            snapshot,
+            balancer,
+            times,
+            asked,
+            turn: None,
+            place: None,
+            line: None,
+            looks: None,
+            tried: Vec::new(),
+            used: Used::default(),
+            at: Moment::START,
+            working: None,
+            is_sent: false,
+            trouble: None,
+        }
+    }
 
-impl Call<'_> {
-    /// Sends `outgoing` until it is answered or may not be sent again.
-    pub(crate) async fn run(&mut self, mut outgoing: Outgoing) -> Result<Answer, Failed> {
-        let mut wait = None;
+    /// Sends head and body until they are answered or may not be sent again. The answer's head is in
+    /// `response` then.
+    pub(crate) async fn run(
+        &mut self,
+        head: &[u8],
+        body: &[u8],
+        response: &mut ResponseHead,
+        reply: &mut Reply<'_>,
+    ) -> Result<Answer, Failed> {
+        loop {
+            let in_flight = self.pick().await?;
+            match self.send(in_flight, (head, body), response, reply).await? {
+                Ok(answer) if self.wants_another(response) => self.discard(answer, response),
+                Ok(mut answer) => {
+                    self.answered(answer.at, response.status, answer.latency_us);
+                    answer.in_flight.place = self.place.take();
+                    return Ok(answer);
+                }
+                Err(trouble) => {
+                    if let Some(endpoint) = self.working.clone() {
+                        self.again(trouble, &endpoint)?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// An instance to send to, as soon as there is one.
+    pub(crate) async fn pick(&mut self) -> Result<InFlight, Failed> {
+        let mut now = self.worker.now();
+        if self.times.head.is_over(now) {
+            return Err(Failed::TimedOut(self.times.limit));
+        }
+        if self.turn.is_none() {
+            self.admit(now).await?;
+        }
         loop {
             // Every round looks at the newest instances.
-            let snapshot = self.worker.snapshot();
-            let Some(cluster) = snapshot.clusters.get(self.service) else {
-                return Err(Failed::NoInstance(": it is not known any more".to_owned()));
+            let newest = self.worker.snapshot();
+            let cluster = if Rc::ptr_eq(&newest, self.snapshot) {
+                self.cluster
+            } else {
+                let found = newest.clusters.get(&self.cluster.service);
+                found.ok_or_else(|| Failed::NoInstance(": it is not known any more".to_owned()))?
             };
-            let changes = self.worker.changes();
-            // Who has waited does not knock at a door that was just found shut.
-            let spare = wait.is_some();
-            let Some(in_flight) = self.worker.begin(cluster, self.key, &self.tried, spare) else {
-                self.wait(cluster, &mut wait, changes).await?;
+            let wanted = Wanted {
+                key: self.asked.key,
+                tried: &self.tried,
+                // Who has waited does not knock at a door that was just found shut.
+                is_choosy: self.looks.is_some(),
+                open_max: self.open_max(cluster),
+            };
+            let begun = self.worker.begin(cluster, &self.balancer, moment_ms(now), &wanted);
+            if let Some(in_flight) = begun {
+                self.at = now;
+                self.line = None;
+                self.is_sent = true;
+                self.working = Some(Arc::clone(in_flight.endpoint()));
+                return Ok(in_flight);
+            }
+            if self.wait(now, cluster).await? {
                 self.tried.clear();
-                continue;
-            };
-            let endpoint = Arc::clone(in_flight.endpoint());
-            self.working = Some(Arc::clone(&endpoint));
-            let trouble = match self.send(in_flight, outgoing).await? {
-                Ok(answer) => return Ok(answer),
-                Err(trouble) => trouble,
-            };
-            if trouble.is_endpoints {
-                endpoint.failed(self.worker.now_ms());
-                self.tried.push(endpoint.id());
             }
-            cluster.counters.failed();
-            outgoing = self.again(cluster, trouble, &endpoint)?;
+            now = self.worker.now();
+            if self.times.head.is_over(now) {
+                return Err(Failed::TimedOut(self.times.limit));
+            }
         }
     }
 
-    /// Decides whether the request goes out again after `trouble`, and gives it back if so.
-    fn again(
-        &mut self,
-        cluster: &Cluster,
-        trouble: Trouble,
-        endpoint: &Endpoint,
-    ) -> Result<Outgoing, Failed> {
-        let detail = format!("{}: {}", endpoint.instance(), trouble.detail);
-        let request = retry::Request {
-            is_idempotent: self.is_idempotent,
-            is_replayable: trouble.outgoing.is_some(),
-            retries_max: self.retries_max,
-        };
+    /// Most requests that an endpoint may work on with this one: those that have a connection of their own need
+    /// one each.
+    fn open_max(&self, cluster: &Cluster) -> u64 {
+        let connections_max = self.worker.traffic(cluster).connections_max;
+        connections_max.filter(|_| !self.asked.is_shared).map_or(u64::MAX, u64::from)
+    }
+
+    /// When it got its endpoint.
+    pub(crate) fn picked_at(&self) -> Moment {
+        self.at
+    }
+
+    /// Books `trouble` and returns when the request may go out again.
+    pub(crate) fn again(&mut self, trouble: Trouble, endpoint: &Endpoint) -> Result<(), Failed> {
         let now = self.worker.now();
-        let used = &mut self.used;
-        let may = self
-            .worker
-            .budget(cluster, |budget| retry::again(trouble.failure, request, used, budget, now));
-        match (trouble.outgoing, trouble.failure) {
-            (Some(outgoing), _) if may => {
-                self.trouble = Some(detail);
-                Ok(outgoing)
+        self.is_sent = false;
+        if trouble.is_endpoints {
+            let event = match trouble.failure {
+                Failure::ConnectFailed => Event::Unreachable,
+                Failure::NotSent | Failure::Broken | Failure::Status => Event::Broken,
+                Failure::TimedOut | Failure::TryTimedOut => Event::TimedOut,
+            };
+            if event == Event::TimedOut {
+                endpoint.counters().timed_out();
             }
-            (_, Failure::ConnectFailed | Failure::NotSent) => {
-                Err(Failed::NoInstance(format!(" ({detail})")))
-            }
-            (_, Failure::Broken | Failure::TimedOut) => Err(Failed::Upstream(detail)),
+            self.saw(endpoint, now, event);
+            self.tried.push(endpoint.id());
         }
-    }
-
-    /// Waits for other instances, or for one that failed to be worth another look.
-    async fn wait(
-        &self,
-        cluster: &Cluster,
-        wait: &mut Option<Wait>,
-        mut changes: tokio::sync::watch::Receiver<()>,
-    ) -> Result<(), Failed> {
-        let detail = || self.trouble.as_ref().map_or_else(String::new, |last| format!(" ({last})"));
-        let until = match wait {
-            Some(wait) => wait.until,
-            None => {
-                let line = cluster.wait_in_line(WAITING_MAX);
-                let _line = line.ok_or_else(|| Failed::NoInstance(detail()))?;
-                let until = Instant::now() + self.worker.config().no_instance_wait;
-                wait.insert(Wait { until, _line }).until
-            }
+        if trouble.failure != Failure::TryTimedOut {
+            self.cluster.counters.failed();
+        }
+        let detail = format!("{}: {}", endpoint.instance(), trouble.detail);
+        if self.may_again(trouble.failure, now) {
+            self.trouble = Some(detail);
+            return Ok(());
+        }
+        let failed = match trouble.failure {
+            _ if self.times.head.is_over(now) => Failed::TimedOut(self.times.limit),
+            Failure::TryTimedOut => Failed::TimedOut(now.since(self.at)),
+            Failure::ConnectFailed | Failure::NotSent => Failed::NoInstance(format!(" ({detail})")),
+            _ => Failed::Upstream(detail.clone()),
         };
-        if Instant::now() >= until {
-            return Err(Failed::NoInstance(detail()));
-        }
-        let look = until.min(Instant::now() + WAITING_LOOK);
-        // Either way the next round looks again.
-        drop(tokio::time::timeout_at(look, changes.changed()).await);
-        Ok(())
+        self.trouble = Some(detail);
+        Err(failed)
     }
 
-    /// Sends the request to one endpoint. The outer error is final.
+    /// Whether the request goes out again after `failure`; books it if so.
+    fn may_again(&mut self, failure: Failure, now: Moment) -> bool {
+        let request = retry::Request {
+            is_idempotent: self.asked.is_idempotent,
+            is_replayable: self.asked.is_replayable,
+            retries_max: self.times.said.retry.max,
+        };
+        let (used, until) = (&mut self.used, (now, self.times.head));
+        let ask = |budget: &mut _| retry::again_before(failure, request, used, budget, until);
+        self.balancer.budget(ask)
+    }
+
+    /// Whether another instance is asked although there is an answer.
+    fn wants_another(&mut self, response: &ResponseHead) -> bool {
+        self.times.said.retry.on.contain(response.status)
+            && self.may_again(Failure::Status, self.worker.now())
+    }
+
+    /// Throws an answer away.
+    fn discard(&mut self, answer: Answer, response: &ResponseHead) {
+        let Answer { connection, buffer, framing, in_flight, .. } = answer;
+        let endpoint = in_flight.endpoint();
+        self.is_sent = false;
+        self.tried.push(endpoint.id());
+        self.trouble = Some(format!("{}: answered {}", endpoint.instance(), response.status));
+        let is_whole = match framing {
+            Framing::None => buffer.is_empty(),
+            Framing::Length(length) => u64::try_from(buffer.len()) == Ok(length),
+            Framing::Chunked | Framing::UntilClose => false,
+        };
+        if is_whole && response.keeps_alive() {
+            self.worker.keep(endpoint, connection);
+        }
+        self.worker.give(buffer);
+    }
+
+    fn saw(&self, endpoint: &Endpoint, now: Moment, event: Event) {
+        self.cluster.saw(endpoint, moment_ms(now), event, self.worker.traffic(self.cluster));
+    }
+
+    /// Sends the request to one endpoint, for as long as one try may take. The outer error is final.
     async fn send(
         &self,
         in_flight: InFlight,
-        outgoing: Outgoing,
+        message: (&[u8], &[u8]),
+        response: &mut ResponseHead,
+        reply: &mut Reply<'_>,
     ) -> Result<Result<Answer, Trouble>, Failed> {
-        let endpoint = Arc::clone(in_flight.endpoint());
-        let (connection, is_kept) = match self.connection(&endpoint).await {
-            Ok(connection) => connection,
-            Err(cause) => {
-                return Ok(Err(Trouble {
-                    failure: Failure::ConnectFailed,
-                    is_endpoints: true,
-                    detail: cause.to_string(),
-                    outgoing: Some(outgoing),
-                }));
-            }
-        };
-        let may_repeat = self.is_idempotent && self.used.retries < self.retries_max;
-        let spare = if may_repeat { outgoing.again() } else { None };
-        let upload = outgoing.body.progress();
-        let request = outgoing.request(&endpoint, self.is_grpc);
-        let started = self.worker.now();
-        let (sent, own) = match connection {
-            Connection::Own(mut own) => (own.try_send_request(request).await, Some(own)),
-            Connection::Shared(mut shared) => (shared.try_send_request(request).await, None),
-        };
-        let response = match sent {
-            Ok(response) => response,
-            Err(error) => return unsent(error, is_kept, spare, upload.as_ref()),
-        };
-        let latency = self.worker.now().since(started);
-        let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        endpoint.succeeded(self.worker.now_ms(), latency_us);
-        let worker = Rc::clone(self.worker);
-        let open = Open { worker, in_flight, connection: own, upload };
-        Ok(self.receive(response, open, spare).await)
+        let mut sent = pin!(self.send_once(in_flight, message, response, reply));
+        let Some(per_try) = self.times.said.timeouts.per_try else { return sent.await };
+        let narrowed = self.alarm.narrow(self.at + per_try);
+        let outcome = self.alarm.within(sent.as_mut()).await;
+        drop(narrowed);
+        outcome.unwrap_or_else(|_elapsed| Ok(Err(self.try_timed_out())))
     }
 
-    /// A kept connection, or else a new one; says whether it was kept.
-    async fn connection(&self, endpoint: &Arc<Endpoint>) -> std::io::Result<(Connection, bool)> {
-        if self.is_grpc {
-            if let Some(shared) = self.worker.shared_connection(endpoint) {
-                return Ok((Connection::Shared(shared), true));
-            }
-            let shared = upstream::connect_shared(self.worker, endpoint).await?;
-            self.worker.share(endpoint, &shared);
-            return Ok((Connection::Shared(shared), false));
-        }
-        let idle = self.worker.config().upstream_idle;
-        let age_max = if self.is_idempotent { idle } else { idle.min(UPSTREAM_FRESH) };
-        // One that broke under this request once is enough: the others may be as old.
-        let age_max =
-            if self.used.stale + self.used.retries > 0 { UPSTREAM_FRESH } else { age_max };
-        while let Some(mut kept) = self.worker.kept(endpoint, age_max) {
-            // Its task may still be putting the last response away.
-            if kept.is_ready() || kept.ready().await.is_ok() {
-                return Ok((Connection::Own(kept), true));
-            }
-        }
-        let new = upstream::connect(self.worker, endpoint).await?;
-        Ok((Connection::Own(new), false))
+    fn try_timed_out(&self) -> Trouble {
+        let is_callers = self.times.is_callers && self.times.head.is_over(self.worker.now());
+        let detail = "it did not answer in time".to_owned();
+        Trouble { failure: Failure::TryTimedOut, is_endpoints: !is_callers, detail }
     }
 
-    /// Takes the response in: completely if it is small and the request may be sent again, so that
-    /// an instance that dies in the middle of it can still be replaced.
-    async fn receive(
+    async fn send_once(
         &self,
-        mut response: Response<Incoming>,
-        open: Open,
-        spare: Option<Outgoing>,
-    ) -> Result<Answer, Trouble> {
-        let endpoint = Arc::clone(open.in_flight.endpoint());
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let upgraded = Some(hyper::upgrade::on(&mut response));
-            let (head, _) = response.into_parts();
-            let (whole, incoming, open) = (None, None, Some(open));
-            return Ok(Answer { head, whole, incoming, open, upgraded, endpoint });
+        in_flight: InFlight,
+        (head, body): (&[u8], &[u8]),
+        response: &mut ResponseHead,
+        reply: &mut Reply<'_>,
+    ) -> Result<Result<Answer, Trouble>, Failed> {
+        let (connection, is_kept) = match self.connection(in_flight.endpoint()).await {
+            Ok(connection) => connection,
+            Err(trouble) => return Ok(Err(trouble)),
+        };
+        let started = if is_kept { self.at } else { self.worker.now() };
+        if let Err((written, error)) = self.write(&connection, started, head, body).await {
+            return Ok(Err(unsent(written, &error, is_kept)));
         }
-        let (head, mut body) = response.into_parts();
-        let most = u64::try_from(REPLAY_SIZE_MAX).unwrap_or(u64::MAX);
-        if body.is_end_stream() {
-            open.complete();
-            let (whole, incoming, open, upgraded) = (None, None, None, None);
-            return Ok(Answer { head, whole, incoming, open, upgraded, endpoint });
+        let mut buffer = self.worker.small();
+        let read = self.receive(&connection, &mut buffer, response, reply).await;
+        let framing = match read {
+            Ok(framing) => framing,
+            Err(unread) => {
+                self.worker.give(buffer);
+                return self.unread(unread, is_kept, in_flight.endpoint()).map(Err);
+            }
+        };
+        let (at, latency_us) = self.booked(in_flight.endpoint(), started, response.status);
+        let mut answer = Answer { connection, buffer, framing, in_flight, at, latency_us };
+        if let Err(trouble) = self.hold(&mut answer).await {
+            self.worker.give(answer.buffer);
+            return Ok(Err(trouble));
         }
-        let is_small = body.size_hint().exact().is_some_and(|length| length <= most);
-        if spare.is_some() && is_small {
-            return match read(&mut body, REPLAY_SIZE_MAX).await {
-                Ok((bytes, _)) => {
-                    open.complete();
-                    let (incoming, open, upgraded) = (None, None, None);
-                    Ok(Answer { head, whole: Some(bytes), incoming, open, upgraded, endpoint })
+        Ok(Ok(answer))
+    }
+
+    /// Writes head and body, with the time that is left at `now` if the instance is told.
+    pub(crate) async fn write(
+        &self,
+        connection: &Transport,
+        now: Moment,
+        head: &[u8],
+        body: &[u8],
+    ) -> Result<(), (usize, io::Error)> {
+        match self.times.tail(now) {
+            None => connection.write(&[head, body]).await,
+            Some(tail) => connection.write(&[open_ended(head), tail.as_bytes(), body]).await,
+        }
+    }
+
+    /// What it means that no head could be read. The outer error is final.
+    pub(crate) fn unread(
+        &self,
+        unread: Unread,
+        is_kept: bool,
+        endpoint: &Endpoint,
+    ) -> Result<Trouble, Failed> {
+        if matches!(unread, Unread::Bad(_)) {
+            // No answer that anybody could use, though it can be reached.
+            self.saw(endpoint, self.worker.now(), Event::Answered(502));
+        }
+        unread.trouble(is_kept)
+    }
+
+    /// Books that the endpoint has answered just now, and says when and how long after `started` that was.
+    fn booked(&self, endpoint: &Endpoint, started: Moment, status: u16) -> (Moment, u64) {
+        let now = self.worker.now();
+        let latency_us = u64::try_from(now.since(started).as_micros()).unwrap_or(u64::MAX);
+        endpoint.observe(moment_ms(now), latency_us);
+        self.saw(endpoint, now, Event::Answered(status));
+        (now, latency_us)
+    }
+
+    /// Books the answer to a request that was sent at `started`, of which only the head was waited for.
+    pub(crate) fn head_came(&mut self, endpoint: &Endpoint, started: Moment, status: u16) {
+        let (now, latency_us) = self.booked(endpoint, started, status);
+        self.answered(now, status, latency_us);
+    }
+
+    /// Books why no head came of a request that cannot be sent again.
+    pub(crate) fn lost(&self, unread: Unread, is_kept: bool) -> Failed {
+        let Some(endpoint) = &self.working else { return Failed::Client };
+        match self.unread(unread, is_kept, endpoint) {
+            Ok(trouble) => {
+                if trouble.is_endpoints {
+                    self.broke();
                 }
-                Err(error) => Err(Trouble {
-                    failure: Failure::Broken,
-                    is_endpoints: true,
-                    detail: error.to_string(),
-                    outgoing: spare,
-                }),
-            };
+                Failed::Upstream(trouble.detail)
+            }
+            Err(failed) => failed,
         }
-        let (whole, incoming, open, upgraded) = (None, Some(body), Some(open), None);
-        Ok(Answer { head, whole, incoming, open, upgraded, endpoint })
     }
-}
 
-/// What an error of sending means.
-fn unsent(
-    mut error: TrySendError<Request<Upload>>,
-    is_kept: bool,
-    spare: Option<Outgoing>,
-    upload: Option<&Rc<Cell<Sent>>>,
-) -> Result<Result<Answer, Trouble>, Failed> {
-    if upload.is_some_and(|sent| sent.get() == Sent::Aborted) {
-        return Err(Failed::Client);
+    /// Books that the endpoint broke off before its response.
+    pub(crate) fn broke(&self) {
+        if let Some(endpoint) = &self.working {
+            self.saw(endpoint, self.worker.now(), Event::Broken);
+        }
     }
-    let (failure, outgoing) = match error.take_message() {
-        Some(request) => (Failure::NotSent, Some(Outgoing::back(request))),
-        None => (Failure::Broken, spare),
-    };
-    let detail = words(error.error());
-    // A kept connection that breaks is most often one that was closed while nobody used it.
-    Ok(Err(Trouble { failure, is_endpoints: !is_kept, detail, outgoing }))
-}
 
-/// An error with its causes.
-fn words(error: &hyper::Error) -> String {
-    base::ErrorChain(error).to_string()
+    /// Books that the time for the response's head is up.
+    pub(crate) fn timed_out(&mut self) {
+        if let Some(endpoint) = self.working.clone().filter(|_| self.is_sent) {
+            endpoint.counters().timed_out();
+            // Whoever waits less long than is set learns nothing of the instance.
+            if !self.times.is_callers {
+                let now = self.worker.now();
+                let waited_us = u64::try_from(self.times.limit.as_micros()).unwrap_or(u64::MAX);
+                endpoint.observe(moment_ms(now), waited_us);
+                self.saw(&endpoint, now, Event::TimedOut);
+            }
+        }
+        self.failed(&Failed::TimedOut(self.times.limit));
+    }
+
+    /// Takes the rest of a response in when it is small and the request may be sent again, so that an
+    /// instance that dies in the middle of it can still be replaced.
+    async fn hold(&self, answer: &mut Answer) -> Result<(), Trouble> {
+        let Framing::Length(length) = answer.framing else { return Ok(()) };
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let may_repeat = self.asked.is_idempotent
+            && self.asked.is_replayable
+            && self.used.retries < self.times.said.retry.max
+            && length <= REPLAY_SIZE_MAX;
+        if length > answer.buffer.capacity() {
+            let mut large = self.worker.large();
+            answer.buffer.move_into(&mut large);
+            self.worker.give(std::mem::replace(&mut answer.buffer, large));
+        }
+        while may_repeat && answer.buffer.len() < length {
+            let broken = match answer.connection.read(&mut answer.buffer).await {
+                Ok(0) => "it ended in the middle of its response".to_owned(),
+                Ok(_) => continue,
+                Err(error) => error.to_string(),
+            };
+            return Err(Trouble { failure: Failure::Broken, is_endpoints: true, detail: broken });
+        }
+        Ok(())
+    }
 }

@@ -1,12 +1,16 @@
 //! The instances of one service and how requests are spread over them.
 
-use crate::{counters::Counters, endpoint::Endpoint};
+pub(crate) mod health;
+
+use crate::{counters::Counters, endpoint::Endpoint, settings::Traffic};
 use base::ServiceName;
-use logic::balance::{Algorithm, Candidates, Ring, WEIGHT_ONE, hash};
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use health::Health;
+use logic::{
+    balance::{Algorithm, Candidates, Ring, WEIGHT_ONE, hash},
+    outlier::{self, Event},
 };
+use std::{sync::Arc, time::Duration};
+use tracing::warn;
 
 /// Share of its weight a new instance starts with, in percent: enough to be measured and warmed up.
 const SLOW_START_PERCENT: u64 = 10;
@@ -31,7 +35,9 @@ pub struct Cluster {
     pub(crate) hash_on: HashOn,
     pub(crate) members: Vec<Arc<Endpoint>>,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) waiting: Arc<AtomicUsize>,
+    pub(crate) health: Arc<Health>,
+    /// `None`: nobody has said anything.
+    traffic: Option<Arc<Traffic>>,
     ring: Option<Ring>,
 }
 
@@ -45,7 +51,8 @@ impl Cluster {
             hash_on,
             members: Vec::new(),
             counters: Arc::default(),
-            waiting: Arc::default(),
+            health: Arc::default(),
+            traffic: None,
             ring: None,
         }
     }
@@ -54,6 +61,19 @@ impl Cluster {
     #[must_use]
     pub fn with_balance(&self, algorithm: Algorithm, hash_on: HashOn) -> Self {
         Self { algorithm, hash_on, ..self.clone() }.with_members(self.members.clone())
+    }
+
+    /// The same service with other bounds of its traffic and the same counters. A service without them has
+    /// those of the data plane's [`Config`](crate::Config).
+    #[must_use]
+    pub fn with_traffic(&self, traffic: Traffic) -> Self {
+        Self { traffic: Some(Arc::new(traffic)), ..self.clone() }
+    }
+
+    /// How its traffic is bounded, if anybody has said so.
+    #[must_use]
+    pub fn traffic(&self) -> Option<&Traffic> {
+        self.traffic.as_deref()
     }
 
     /// The same service with these instances, and the same counters. The order matters to no algorithm.
@@ -93,33 +113,93 @@ impl Cluster {
         &self.counters
     }
 
-    /// Counts a waiting request in; `None` when there are too many.
-    pub(crate) fn wait_in_line(&self, most: usize) -> Option<InLine> {
-        let line = InLine(Arc::clone(&self.waiting));
-        let before = self.waiting.fetch_add(1, Relaxed);
-        (before < most).then_some(line)
+    /// Books what came of a request that `endpoint` was given. Costs a load when that is an answer, as nearly
+    /// always.
+    pub(crate) fn saw(&self, endpoint: &Endpoint, now_ms: u64, event: Event, traffic: &Traffic) {
+        let settings = traffic.outlier.unwrap_or(NEVER_EJECTED);
+        let may_eject = || {
+            let ejected = self.members.iter().filter(|member| member.is_ejected(now_ms)).count();
+            outlier::may_eject(ejected, self.members.len(), &settings)
+        };
+        if let Some(until_ms) = endpoint.saw(now_ms, event, &settings, may_eject) {
+            self.health.ejected_until(until_ms);
+            let out_ms = until_ms.saturating_sub(now_ms);
+            warn!(instance = %endpoint.instance(), out_ms, "an instance that fails gets no requests");
+        }
+    }
+
+    /// Whether so many instances are ejected that it counts for nothing.
+    fn is_panic(&self, now_ms: u64, traffic: &Traffic) -> bool {
+        let settings = traffic.outlier.unwrap_or(NEVER_EJECTED);
+        let (mut ejected, mut members) = (0, 0);
+        for member in self.members.iter().filter(|member| !member.is_draining()) {
+            members += 1;
+            ejected += usize::from(member.is_ejected(now_ms));
+        }
+        outlier::is_panic(ejected, members, &settings)
+    }
+
+    /// Whether an instance would take the request if it did not have as many as it may have.
+    pub(crate) fn is_full(&self, most: u64) -> bool {
+        self.members.iter().any(|member| !member.is_draining() && member.in_flight() >= most)
     }
 }
 
-/// A request that counts as waiting until this is dropped.
-#[derive(Debug)]
-pub(crate) struct InLine(Arc<AtomicUsize>);
+/// Nothing ejects an instance; those that cannot be reached pause all the same.
+const NEVER_EJECTED: outlier::Settings = outlier::Settings {
+    consecutive: 0,
+    eject_ms: 30_000,
+    eject_ms_max: 300_000,
+    ejected_percent_max: 50,
+    panic_percent: 50,
+};
 
-impl Drop for InLine {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
+/// Whole milliseconds, as many as a clock of the data plane can have.
+fn millis(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000).saturating_add(u64::from(duration.subsec_millis()))
 }
 
 /// A cluster as one request sees it at one moment.
 pub(crate) struct View<'a> {
-    pub(crate) cluster: &'a Cluster,
-    pub(crate) now_ms: u64,
-    pub(crate) slow_start_ms: u64,
+    cluster: &'a Cluster,
+    now_ms: u64,
+    slow_start_ms: u64,
     /// Endpoints this request has tried in vain.
-    pub(crate) tried: &'a [u64],
+    tried: &'a [u64],
+    /// Most requests of an endpoint.
+    open_max: u64,
     /// Endpoints that failed of late are passed over.
-    pub(crate) spare_penalised: bool,
+    pub(crate) is_choosy: bool,
+    /// But not those that were ejected.
+    is_panic: bool,
+}
+
+impl<'a> View<'a> {
+    /// The cluster at `now_ms` for a request that has tried some endpoints in vain.
+    pub(crate) fn new(
+        cluster: &'a Cluster,
+        traffic: &Traffic,
+        now_ms: u64,
+        tried: &'a [u64],
+        open_max: u64,
+    ) -> Self {
+        Self {
+            cluster,
+            now_ms,
+            slow_start_ms: millis(traffic.slow_start),
+            tried,
+            open_max,
+            is_choosy: true,
+            is_panic: cluster.health.has_ejected(now_ms) && cluster.is_panic(now_ms, traffic),
+        }
+    }
+
+    fn is_out(&self, member: &Endpoint) -> bool {
+        let record = member.record();
+        let is_out =
+            if self.is_panic { record.is_paused(self.now_ms) } else { record.is_out(self.now_ms) };
+        self.is_choosy && is_out
+    }
 }
 
 impl Candidates for View<'_> {
@@ -129,8 +209,11 @@ impl Candidates for View<'_> {
 
     fn is_available(&self, at: usize) -> bool {
         let member = &self.cluster.members[at];
-        let is_spared = self.spare_penalised && member.is_penalised(self.now_ms);
-        !(member.is_draining() || is_spared || self.tried.contains(&member.id()))
+        let is_full = self.open_max != u64::MAX && member.in_flight() >= self.open_max;
+        !(member.is_draining()
+            || self.is_out(member)
+            || is_full
+            || self.tried.contains(&member.id()))
     }
 
     fn weight(&self, at: usize) -> u32 {

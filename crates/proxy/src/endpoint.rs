@@ -1,8 +1,11 @@
 //! One instance as the data plane sees it: where it is, what it works on, how it fares.
 
-use crate::counters::Counters;
+use crate::{cluster::health::Place, counters::Counters};
 use base::InstanceId;
-use logic::ewma::PeakEwma;
+use logic::{
+    ewma::PeakEwma,
+    outlier::{self, Event, Record},
+};
 use std::{
     net::SocketAddr,
     sync::{
@@ -13,14 +16,7 @@ use std::{
         },
     },
 };
-use tokio::sync::Notify;
-
-/// First pause of an instance that could not be reached; it doubles with each further failure.
-const PENALTY_MS: u64 = 100;
-
-/// Longest pause. The supervisor hears of a dead process within milliseconds and takes it out; this only
-/// has to hold for instances that live and do not answer.
-const PENALTY_MS_MAX: u64 = 5_000;
+use tokio::sync::{Notify, futures::Notified};
 
 /// Numbers endpoints, so that workers can name their connections to one without holding it.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -41,8 +37,13 @@ pub struct Endpoint {
     latency: AtomicU64,
     /// When it began to take requests, in ms of the data plane's clock plus one; 0: not yet.
     routed_at: AtomicU64,
-    /// Failures in a row (low byte) and until when it is passed over (ms, above).
-    penalty: AtomicU64,
+    /// A packed [`Record`].
+    record: AtomicU64,
+    /// Connections to it, in all workers together.
+    connections: AtomicU32,
+    /// How many wait for one of them to go.
+    wanted: AtomicU32,
+    gone: Notify,
     counters: Counters,
 }
 
@@ -61,7 +62,10 @@ impl Endpoint {
             idle: Notify::new(),
             latency: AtomicU64::new(0),
             routed_at: AtomicU64::new(0),
-            penalty: AtomicU64::new(0),
+            record: AtomicU64::new(0),
+            connections: AtomicU32::new(0),
+            wanted: AtomicU32::new(0),
+            gone: Notify::new(),
             counters: Counters::default(),
         })
     }
@@ -93,7 +97,7 @@ impl Endpoint {
     pub fn revive(&self, weight: u32) {
         self.weight.store(weight, Relaxed);
         if self.draining.load(SeqCst) {
-            self.penalty.store(0, Relaxed);
+            self.record.store(0, Relaxed);
             self.latency.store(0, Relaxed);
             self.routed_at.store(0, Relaxed);
             self.draining.store(false, SeqCst);
@@ -135,31 +139,32 @@ impl Endpoint {
         &self.counters
     }
 
-    /// Whether it is passed over at `now_ms` because it could not be reached of late.
+    /// Whether it is passed over at `now_ms` because of what came of its requests of late.
     #[must_use]
     pub(crate) fn is_penalised(&self, now_ms: u64) -> bool {
-        let penalty = self.penalty.load(Relaxed);
-        penalty != 0 && now_ms < penalty >> 8
+        self.record().is_out(now_ms)
+    }
+
+    /// Whether it is passed over at `now_ms` because of its answers.
+    pub(crate) fn is_ejected(&self, now_ms: u64) -> bool {
+        self.record().is_ejected(now_ms)
+    }
+
+    /// What came of its requests.
+    pub(crate) fn record(&self) -> Record {
+        Record::unpack(self.record.load(Relaxed))
     }
 
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
 
-    /// Counts a request in, unless the endpoint drains: the drain rule (see the crate).
-    pub(crate) fn begin(self: &Arc<Self>) -> Option<InFlight> {
-        self.in_flight.fetch_add(1, SeqCst);
-        let guard = InFlight(Arc::clone(self));
+    /// Counts a request in, unless the endpoint drains, the drain rule (see the crate), or has `most` already.
+    pub(crate) fn begin(self: &Arc<Self>, most: u64) -> Option<InFlight> {
+        let before = self.in_flight.fetch_add(1, SeqCst);
+        let guard = InFlight { endpoint: Arc::clone(self), place: None };
         // After the count, or a drain that began in between would see 0 and end the instance.
-        (!self.draining.load(SeqCst)).then_some(guard)
-    }
-
-    /// Books that it answered after `latency_us`.
-    pub(crate) fn succeeded(&self, now_ms: u64, latency_us: u64) {
-        self.observe(now_ms, latency_us);
-        if self.penalty.load(Relaxed) != 0 {
-            self.penalty.store(0, Relaxed);
-        }
+        (before < most && !self.draining.load(SeqCst)).then_some(guard)
     }
 
     /// Moves the latency average. Two workers at once may lose one of two samples, which is harmless.
@@ -169,28 +174,73 @@ impl Endpoint {
         self.latency.store(average.observe(wrap(now_ms), sample_us).pack(), Relaxed);
     }
 
-    /// Books that it could not be reached or broke off, and passes it over for a while.
-    pub(crate) fn failed(&self, now_ms: u64) {
-        self.counters.failed();
-        // All requests that were open when it died fail together: that is one failure, not many.
-        if self.is_penalised(now_ms) {
-            return;
+    /// Books what came of a request; until when it is ejected, when that is new. `may_eject` is asked when
+    /// an ejection is due.
+    pub(crate) fn saw(
+        &self,
+        now_ms: u64,
+        event: Event,
+        settings: &outlier::Settings,
+        may_eject: impl Fn() -> bool,
+    ) -> Option<u64> {
+        if matches!(event, Event::Unreachable | Event::Broken) {
+            self.counters.failed();
         }
-        let failures = ((self.penalty.load(Relaxed) & 0xff) + 1).min(0xff);
-        let pause_ms = (PENALTY_MS << (failures - 1).min(16)).min(PENALTY_MS_MAX);
-        self.penalty.store((now_ms + pause_ms) << 8 | failures, Relaxed);
+        let mut word = self.record.load(Relaxed);
+        loop {
+            let record = Record::unpack(word);
+            if record.is_indifferent_to(event) {
+                return None;
+            }
+            let next = record.after(now_ms, event, settings, &may_eject);
+            if next == record {
+                return None;
+            }
+            match self.record.compare_exchange_weak(word, next.pack(), Relaxed, Relaxed) {
+                Ok(_) => {
+                    let is_new = next.is_ejected(now_ms) && !record.is_ejected(now_ms);
+                    return is_new.then(|| next.until_ms());
+                }
+                Err(changed) => word = changed,
+            }
+        }
+    }
+
+    /// Counts a connection in; `None`: there are `most` already.
+    pub(crate) fn connect(self: &Arc<Self>, most: u32) -> Option<Slot> {
+        let one_more = |open| (open < most).then(|| open + 1);
+        let counted = self.connections.fetch_update(SeqCst, SeqCst, one_more);
+        counted.is_ok().then(|| Slot(Arc::clone(self)))
+    }
+
+    /// Counts in one that waits for a connection to go.
+    pub(crate) fn want(&self) -> Wanting<'_> {
+        self.wanted.fetch_add(1, SeqCst);
+        Wanting(self)
+    }
+
+    /// Whether anybody waits for a connection to go.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.load(SeqCst) > 0
+    }
+
+    /// Ends when a connection has gone. Enable it before looking whether there is room.
+    pub(crate) fn gone(&self) -> Notified<'_> {
+        self.gone.notified()
     }
 
     pub(crate) fn latency_us(&self, now_ms: u64) -> u32 {
         PeakEwma::unpack(self.latency.load(Relaxed)).read(wrap(now_ms))
     }
 
-    /// Notes that it takes requests from `now_ms` on, if it did not already.
-    pub(crate) fn stamp(&self, now_ms: u64) {
+    /// Notes that it takes requests from `now_ms` on; false: it did already.
+    pub(crate) fn stamp(&self, now_ms: u64) -> bool {
         let stamp = now_ms + 1;
-        if self.routed_at.load(Relaxed) == 0 {
+        let is_new = self.routed_at.load(Relaxed) == 0;
+        if is_new {
             self.routed_at.store(stamp, Relaxed);
         }
+        is_new
     }
 
     /// How long it takes requests, in ms.
@@ -209,20 +259,47 @@ fn wrap(now_ms: u64) -> u32 {
 
 /// A request that counts as in flight until this is dropped.
 #[derive(Debug)]
-pub(crate) struct InFlight(Arc<Endpoint>);
+pub(crate) struct InFlight {
+    endpoint: Arc<Endpoint>,
+    /// Its place at the service, when those are limited.
+    pub(crate) place: Option<Place>,
+}
 
 impl InFlight {
     pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
-        &self.0
+        &self.endpoint
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let was = self.0.in_flight.fetch_sub(1, SeqCst);
-        if was == 1 && self.0.waiters.load(SeqCst) > 0 {
-            self.0.idle.notify_waiters();
+        let was = self.endpoint.in_flight.fetch_sub(1, SeqCst);
+        if was == 1 && self.endpoint.waiters.load(SeqCst) > 0 {
+            self.endpoint.idle.notify_waiters();
         }
+    }
+}
+
+/// A connection that counts until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Slot(Arc<Endpoint>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, SeqCst);
+        // After the count: whoever wants one counts itself in before it looks once more.
+        if self.0.is_wanted() {
+            self.0.gone.notify_one();
+        }
+    }
+}
+
+/// Somebody who waits for a connection to go.
+pub(crate) struct Wanting<'a>(&'a Endpoint);
+
+impl Drop for Wanting<'_> {
+    fn drop(&mut self) {
+        self.0.wanted.fetch_sub(1, SeqCst);
     }
 }
 
@@ -255,21 +332,22 @@ mod tests {
     #[test]
     fn nothing_begins_at_an_endpoint_that_drains() {
         let endpoint = endpoint();
-        let open = endpoint.begin().unwrap();
+        let open = endpoint.begin(u64::MAX).unwrap();
         endpoint.drain();
-        assert!(endpoint.begin().is_none());
+        assert!(endpoint.begin(u64::MAX).is_none());
         assert_eq!(endpoint.in_flight(), 1);
         drop(open);
         assert_eq!(endpoint.in_flight(), 0);
         endpoint.revive(1);
-        assert!(endpoint.begin().is_some());
+        assert!(endpoint.begin(u64::MAX).is_some());
     }
 
     #[tokio::test]
     async fn idle_returns_when_the_last_request_ends() {
         let endpoint = endpoint();
         endpoint.idle().await;
-        let (first, second) = (endpoint.begin().unwrap(), endpoint.begin().unwrap());
+        let (first, second) =
+            (endpoint.begin(u64::MAX).unwrap(), endpoint.begin(u64::MAX).unwrap());
         let mut idle = std::pin::pin!(endpoint.idle());
         let is_waiting = tokio::select! {
             biased;
@@ -283,23 +361,58 @@ mod tests {
     }
 
     #[test]
+    fn no_more_begin_or_connect_than_may() {
+        let endpoint = endpoint();
+        let open = endpoint.begin(1).unwrap();
+        assert!(endpoint.begin(1).is_none());
+        assert_eq!(endpoint.in_flight(), 1);
+        drop(open);
+        assert!(endpoint.begin(1).is_some());
+        let slot = endpoint.connect(1).unwrap();
+        assert!(endpoint.connect(1).is_none());
+        assert!(endpoint.connect(2).is_some());
+        drop(slot);
+        assert!(endpoint.connect(1).is_some());
+    }
+
+    #[test]
     fn the_pause_after_failures_doubles_up_to_its_bound_and_ends_with_a_success() {
         let endpoint = endpoint();
+        let settings = outlier::Settings { consecutive: 0, ..outlier::Settings::default() };
+        let saw = |now_ms, event| endpoint.saw(now_ms, event, &settings, || true);
         let mut now_ms = 1_000;
         for pause_ms in [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000] {
             // Several at once count as one.
-            endpoint.failed(now_ms);
-            endpoint.failed(now_ms);
+            saw(now_ms, Event::Unreachable);
+            saw(now_ms, Event::Broken);
             assert!(endpoint.is_penalised(now_ms + pause_ms - 1), "{pause_ms}");
             now_ms += pause_ms;
             assert!(!endpoint.is_penalised(now_ms), "{pause_ms}");
         }
         for _ in 0..300 {
-            now_ms += PENALTY_MS_MAX;
-            endpoint.failed(now_ms);
+            now_ms += outlier::PAUSE_MS_MAX;
+            saw(now_ms, Event::Unreachable);
         }
         assert!(endpoint.is_penalised(now_ms));
-        endpoint.succeeded(now_ms, 10);
+        saw(now_ms, Event::Answered(200));
         assert!(!endpoint.is_penalised(now_ms));
+        assert_eq!(endpoint.counters().totals().failures, 2 * 8 + 300);
+    }
+
+    #[test]
+    fn server_errors_in_a_row_eject_and_a_good_answer_starts_the_count_anew() {
+        let endpoint = endpoint();
+        let settings = outlier::Settings { consecutive: 3, ..outlier::Settings::default() };
+        let saw = |status| endpoint.saw(1_000, Event::Answered(status), &settings, || true);
+        for status in [503, 500, 404, 502, 501, 500, 500] {
+            assert_eq!(saw(status), None, "{status}");
+        }
+        assert_eq!(saw(500), Some(1_000 + settings.eject_ms));
+        assert!(endpoint.is_ejected(1_000 + settings.eject_ms - 1));
+        assert_eq!(saw(200), None);
+        assert!(endpoint.is_penalised(1_000), "it is served in full");
+        endpoint.drain();
+        endpoint.revive(1);
+        assert!(!endpoint.is_penalised(1_000), "a restarted one is another");
     }
 }

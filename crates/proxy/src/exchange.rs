@@ -1,349 +1,697 @@
 //! One request and its response: where it leads, what goes up, what comes down.
+//!
+//! Whichever protocol the client speaks, it arrives here as a head, a source for its body and a reply for its
+//! response. A body that fits into memory is read first and can be sent again; a longer one
+//! flows while the response may come back already (`streaming`).
+
+pub(crate) mod guard;
+pub(crate) mod note;
+pub(crate) mod pack;
+pub(crate) mod streaming;
+pub(crate) mod target;
 
 use crate::{
-    attempt::{Answer, Call, Failed, Outgoing},
-    body::{Download, DownloadStream, Sent, Upload, UploadStream},
-    cluster::{Cluster, HashOn},
+    alarm::{Alarm, Elapsed},
+    attempt::{Answer, Asked, Call, Failed},
+    buffer::{Buffer, LARGE},
+    cluster::Cluster,
     config::REPLAY_SIZE_MAX,
-    headers::{self, Origin},
-    listener::{Listener, ListenerKind},
-    reply::Refusal,
+    endpoint::{Endpoint, InFlight},
+    flow::{Broken, Source},
+    h1::{BodyDecoder, Framing, Known, RequestHead, ResponseHead},
+    listener::Listener,
+    onward::{Length, Onward},
+    refusal::Refusal,
+    reply::Reply,
     snapshot::{Route, Snapshot},
-    tunnel,
-    worker::{Active, Worker},
+    times::Times,
+    transport::Transport,
+    worker::Worker,
 };
-use bytes::{Bytes, BytesMut};
-use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
-    header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRAILER, UPGRADE},
-    uri::PathAndQuery,
+use logic::{outlier::Event, retry};
+use note::Notes;
+use std::{
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
 };
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
-use hyper::{body::Incoming, upgrade::OnUpgrade};
-use logic::{balance::hash, retry, route, route::path};
-use std::{cell::Cell, convert::Infallible, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
-/// Answers one request of `client`.
-pub(crate) async fn serve(
-    worker: Rc<Worker>,
-    listener: Arc<Listener>,
-    client: SocketAddr,
-    request: Request<Incoming>,
-) -> Result<Response<Download>, Infallible> {
-    let is_grpc = headers::is_grpc(&request);
-    let snapshot = worker.snapshot();
-    let refusal = match target(&worker, &snapshot, &listener.kind, &request) {
-        Ok(target) => {
-            let exchange = Exchange { worker: &worker, listener: &listener, client, is_grpc };
-            return Ok(exchange.run(target, request).await);
-        }
-        Err(refusal) => refusal,
-    };
-    Ok(refusal.response(is_grpc))
+/// What belongs to a client's connection.
+pub(crate) struct Context<'a> {
+    pub(crate) worker: &'a Rc<Worker>,
+    pub(crate) listener: &'a Arc<Listener>,
+    pub(crate) client: SocketAddr,
+    /// Its address as fields have it.
+    pub(crate) client_text: &'a str,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
+    pub(crate) alarm: &'a Alarm,
 }
 
-/// Where a request leads.
-struct Target<'a> {
-    cluster: &'a Arc<Cluster>,
-    route: Option<&'a Route>,
-    host: String,
-    /// Path and query as the instance gets them.
-    path: PathAndQuery,
+/// Memory that one exchange needs besides buffers; a worker uses it again.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub(crate) request: RequestHead,
+    pub(crate) response: ResponseHead,
+    /// The head on its way to the instance.
+    pub(crate) up: Vec<u8>,
+    /// The head on its way to the client.
+    pub(crate) down: Vec<u8>,
 }
 
-/// A request as the route table looks at it.
-struct Asked<'a>(&'a Request<Incoming>, &'a str);
-
-impl route::Request for Asked<'_> {
-    fn host(&self) -> &str {
-        self.1
-    }
-    fn method(&self) -> &str {
-        self.0.method().as_str()
-    }
-    fn has_header(&self, name: &str, value: Option<&str>) -> bool {
-        let mut found = self.0.headers().get_all(name).iter();
-        found.any(|found| value.is_none_or(|value| found.as_bytes() == value.as_bytes()))
+impl Scratch {
+    /// Bytes that it holds.
+    pub(crate) fn capacity(&self) -> usize {
+        let fields = self.request.fields.capacity() + self.response.fields.capacity();
+        fields + self.up.capacity() + self.down.capacity()
     }
 }
 
-fn target<'a>(
-    worker: &Worker,
-    snapshot: &'a Snapshot,
-    kind: &ListenerKind,
-    request: &Request<Incoming>,
-) -> Result<Target<'a>, Refusal> {
-    if headers::is_for_proxies(request.method()) {
-        let message = "CONNECT is not served here";
-        let status = StatusCode::METHOD_NOT_ALLOWED;
-        return Err(Refusal { status, ..Refusal::bad_request("method", message) });
-    }
-    let host = headers::host(request).map_err(|why| Refusal::bad_request("host", why))?;
-    let root = PathAndQuery::from_static("/");
-    let sent = request.uri().path_and_query().unwrap_or(&root);
-    let (service, route, path) = match kind {
-        // A service's own calls are not filtered: what it asks is between it and its need.
-        ListenerKind::Need { service, .. } => (service, None, sent.clone()),
-        ListenerKind::Gateway => {
-            let clean = path::clean(sent.path())
-                .map_err(|refused| Refusal::bad_request("path", refused.reason()))?;
-            let found = snapshot.table.find(&clean, &Asked(request, host));
-            let route = found.and_then(|at| snapshot.routes.get(at));
-            let no_route = || Refusal::no_route(request.method().as_str(), host, sent.path());
-            let route = route.ok_or_else(no_route)?;
-            let weights = route.targets.iter().map(|target| target.weight);
-            let random = worker.random(logic::balance::Random::draw);
-            let target = route::weighted(weights, random).and_then(|at| route.targets.get(at));
-            let target = target.ok_or_else(no_route)?;
-            (&target.service, Some(route), strip(sent, route.stripped()))
-        }
-    };
-    let cluster = snapshot.clusters.get(service);
-    let cluster = cluster.ok_or_else(|| Refusal::no_instance(service, ": it is not known"))?;
-    Ok(Target { cluster, route, host: host.to_owned(), path })
+/// What becomes of the client's connection.
+pub(crate) enum Ended {
+    /// It can carry the next request.
+    Keep,
+    /// It ends.
+    Close,
+    /// The response broke off, and the client must notice.
+    Broken,
+    /// Both sides switched to another protocol.
+    Switched(Switched),
 }
 
-/// `sent` without `prefix`.
-fn strip(sent: &PathAndQuery, prefix: Option<&str>) -> PathAndQuery {
-    let Some(prefix) = prefix else { return sent.clone() };
-    let left = path::strip(sent.path(), prefix);
-    let text = match sent.query() {
-        Some(query) => format!("{left}?{query}"),
-        None => left.to_owned(),
-    };
-    // What is left of a path is a path.
-    PathAndQuery::try_from(text).unwrap_or_else(|_| sent.clone())
+/// The instance's side of a connection that switched protocols.
+pub(crate) struct Switched {
+    pub(crate) connection: Transport,
+    pub(crate) buffer: Buffer,
+    pub(crate) in_flight: InFlight,
 }
 
-/// What stays the same for the whole exchange.
-struct Exchange<'a> {
-    worker: &'a Rc<Worker>,
-    listener: &'a Listener,
-    client: SocketAddr,
+/// One exchange.
+pub(crate) struct Exchange<'a> {
+    pub(crate) context: &'a Context<'a>,
+    pub(crate) cluster: &'a Arc<Cluster>,
+    pub(crate) route: Option<&'a Route>,
+    pub(crate) is_grpc: bool,
+    pub(crate) started: base::Moment,
+    pub(crate) snapshot: &'a Rc<Snapshot>,
+    /// Until when what must have happened.
+    pub(crate) times: Times,
+    /// Path and query as the instance gets them; `None`: as they were sent.
+    pub(crate) path: Option<String>,
+    /// What the route's policy does to request and response.
+    pub(crate) effects: Option<Box<policy::Effects>>,
+    /// How the response may be packed.
+    pub(crate) asked: policy::compress::Asked,
+    /// Which of the route's targets the cluster is.
+    pub(crate) target: usize,
+    pub(crate) is_trusted: bool,
+    pub(crate) notes: Notes,
+}
+
+/// A request before it is known where it goes.
+struct Arrival<'a, 'c> {
+    context: &'a Context<'c>,
+    scratch: &'a mut Scratch,
+    started: base::Moment,
     is_grpc: bool,
 }
 
+impl Arrival<'_, '_> {
+    /// Answers it here.
+    async fn refuse(
+        &mut self,
+        refusal: &Refusal,
+        edits: Option<&policy::Effects>,
+        reply: Reply<'_>,
+    ) -> Ended {
+        let body = refusal.response(&mut self.scratch.response, self.is_grpc);
+        if let Some(effects) = edits {
+            guard::edit(&mut self.scratch.response.fields, &effects.response);
+        }
+        self.note(Some(refusal.code));
+        send_own(self.context, self.scratch, &body, reply).await
+    }
+
+    /// Answers it as its policy says.
+    async fn reply(&mut self, policy: &policy::Reply, reply: Reply<'_>) -> Ended {
+        if let Some(delay) = policy.delay {
+            tokio::time::sleep(delay).await;
+        }
+        let body = if self.is_grpc && policy.status >= 400 {
+            let refusal = Refusal::policy(policy.status, policy.code, &policy.message);
+            refusal.response(&mut self.scratch.response, true)
+        } else {
+            guard::reply(policy, &mut self.scratch.response)
+        };
+        self.note((!policy.code.is_empty()).then_some(policy.code));
+        send_own(self.context, self.scratch, &body, reply).await
+    }
+
+    fn note(&self, refusal: Option<&'static str>) {
+        let notes = Notes::default();
+        notes.status.set(self.scratch.response.status);
+        notes.first_byte.set(Some(self.context.worker.now()));
+        notes.refusal.set(refusal);
+        note::write(self.context, &self.scratch.request, &notes, self.started, None, None);
+    }
+}
+
+/// Answers one request. Its head is in `scratch`, what was read of its body in `buffer`.
+pub(crate) async fn serve(
+    context: &Context<'_>,
+    scratch: &mut Scratch,
+    framing: Framing,
+    source: &mut Source<'_>,
+    buffer: &mut Buffer,
+    mut reply: Reply<'_>,
+) -> Ended {
+    let snapshot = context.worker.snapshot();
+    let is_grpc = scratch.request.is_grpc();
+    let started = context.worker.now();
+    let mut arrival = Arrival { context, scratch, started, is_grpc };
+    let route = match target::route(context, &snapshot, &arrival.scratch.request) {
+        Ok(route) => route,
+        Err(refusal) => {
+            if !outlives(refusal.status, framing, source, buffer) {
+                reply.close();
+            }
+            return arrival.refuse(&refusal, None, reply).await;
+        }
+    };
+    let (route, respelt) = route.map_or((None, None), |(route, path)| (Some(route), path));
+    let (mut effects, mut asked) = (None, policy::compress::Asked::default());
+    if guard::is_asked(context, &snapshot, route) {
+        let request = &arrival.scratch.request;
+        let asking = guard::admit(context, route, &snapshot, request, respelt.as_deref());
+        match Box::pin(asking).await {
+            Ok(admitted) => (effects, asked) = (Some(Box::new(admitted.effects)), admitted.asked),
+            Err(answer) => {
+                if !outlives(answer.status, framing, source, buffer) {
+                    reply.close();
+                }
+                return Box::pin(arrival.reply(&answer, reply)).await;
+            }
+        }
+    }
+    let (cluster, target) =
+        match target::cluster(context, &snapshot, route, &arrival.scratch.request) {
+            Ok(found) => found,
+            Err(refusal) => {
+                if !outlives(refusal.status, framing, source, buffer) {
+                    reply.close();
+                }
+                return arrival.refuse(&refusal, effects.as_deref(), reply).await;
+            }
+        };
+    let path = target::path(route, effects.as_deref(), &scratch.request);
+    if let Some(effects) = &effects {
+        guard::edit(&mut scratch.request.fields, &effects.request);
+        if let Some(delay) = effects.delay {
+            tokio::time::sleep(delay).await;
+        }
+    }
+    let said = target::settings(context, route, cluster, target);
+    let times = Times::new(started, said, &scratch.request.fields, is_grpc);
+    let peer = context.client.ip().to_canonical();
+    let exchange = Exchange {
+        context,
+        cluster,
+        route,
+        is_grpc,
+        started,
+        snapshot: &snapshot,
+        times,
+        path,
+        effects,
+        asked,
+        target,
+        // A client on this machine may be a proxy that ends TLS.
+        is_trusted: peer.is_loopback() || snapshot.clients().trust(peer),
+        notes: Notes::default(),
+    };
+    let is_small = match framing {
+        Framing::None => true,
+        Framing::Length(length) => length <= u64::try_from(REPLAY_SIZE_MAX).unwrap_or(0),
+        Framing::Chunked | Framing::UntilClose => false,
+    };
+    let ended = if exchange.is_too_long(framing) {
+        reply.close();
+        exchange.refused(scratch, &Refusal::too_long(), None, 0, reply).await
+    } else if is_small && !is_grpc {
+        exchange.run(scratch, framing, source, buffer, reply).await
+    } else {
+        // Seldom, and large as a future: it has its own memory while it lasts.
+        Box::pin(exchange.streamed(scratch, framing, source, buffer, reply)).await
+    };
+    exchange.note(&scratch.request);
+    ended
+}
+
+/// Whether the connection outlives a refusal: the body that nobody wants must be out of the way.
+fn outlives(status: u16, framing: Framing, source: &mut Source<'_>, buffer: &mut Buffer) -> bool {
+    if status == 400 {
+        return false;
+    }
+    match (framing, source) {
+        (Framing::None, _) | (_, Source::H2(_)) => true,
+        (_, Source::H1 { decoder, .. }) => {
+            let part = decoder.take(buffer);
+            if let Ok(part) = &part {
+                buffer.skip_to(part.next);
+            }
+            part.is_ok() && decoder.is_done()
+        }
+    }
+}
+
+/// Sends an answer of our own.
+pub(crate) async fn refuse(
+    context: &Context<'_>,
+    scratch: &mut Scratch,
+    refusal: &Refusal,
+    is_grpc: bool,
+    reply: Reply<'_>,
+) -> Ended {
+    let body = refusal.response(&mut scratch.response, is_grpc);
+    send_own(context, scratch, &body, reply).await
+}
+
+/// Sends the response whose head is in `scratch`.
+async fn send_own(
+    context: &Context<'_>,
+    scratch: &mut Scratch,
+    body: &[u8],
+    reply: Reply<'_>,
+) -> Ended {
+    let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
+    let length = if body.is_empty() { Length::None } else { Length::Exact(length) };
+    let keeps = reply.keeps_alive();
+    let date = context.worker.date();
+    let Ok(mut sink) = reply.begin(&scratch.response, length, &date, &mut scratch.down) else {
+        return Ended::Close;
+    };
+    context.alarm.set(context.worker.recent() + context.worker.config().stream_idle);
+    match context.alarm.within(sink.send(&scratch.down, body, true)).await {
+        Ok(Ok(())) if keeps => Ended::Keep,
+        _ => Ended::Close,
+    }
+}
+
 impl Exchange<'_> {
-    async fn run(&self, target: Target<'_>, mut request: Request<Incoming>) -> Response<Download> {
-        let started = self.worker.now();
-        let cluster = Arc::clone(target.cluster);
-        let route = target.route;
-        self.worker.budget(&cluster, retry::Budget::deposit);
-        let upgrade = headers::wants_upgrade(&request);
-        let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
-        let default = self.worker.config().response_timeout;
-        let timeout = route.and_then(|route| route.timeout).unwrap_or(default);
-        let mut call = Call {
-            worker: self.worker,
-            service: &cluster.service,
-            key: self.key(&cluster, request.headers()),
-            is_grpc: self.is_grpc,
-            is_idempotent: retry::is_idempotent(request.method().as_str()) && upgrade.is_none(),
-            retries_max: route.and_then(|r| r.retries).unwrap_or(retry::RETRIES_DEFAULT),
-            tried: Vec::new(),
-            used: retry::Used::default(),
-            working: None,
-            trouble: None,
-        };
-        let outcome = tokio::time::timeout(timeout, async {
-            let outgoing = self.outgoing(&target, request, upgrade.as_ref(), call.is_idempotent);
-            call.run(outgoing.await?).await
-        })
-        .await;
-        let (response, endpoint) = match outcome {
-            Ok(Ok(answer)) => {
-                let endpoint = Arc::clone(&answer.endpoint);
-                (self.answer(answer, &cluster, client_side), Some(endpoint))
+    /// Answers a request whose body fits into memory.
+    async fn run(
+        &self,
+        scratch: &mut Scratch,
+        framing: Framing,
+        source: &mut Source<'_>,
+        buffer: &mut Buffer,
+        mut reply: Reply<'_>,
+    ) -> Ended {
+        let (worker, alarm) = (self.context.worker, self.context.alarm);
+        let mut length = 0;
+        if let Framing::Length(announced) = framing {
+            length = usize::try_from(announced).unwrap_or(usize::MAX);
+            if let Err(refusal) = self.whole(scratch, length, source, buffer, &mut reply).await {
+                reply.close();
+                return self.refused(scratch, &refusal, None, 0, reply).await;
             }
+            self.received(length);
+        }
+        let announced = u64::try_from(length).unwrap_or(u64::MAX);
+        let announced = if length == 0 { Length::None } else { Length::Exact(announced) };
+        let onward = self.onward(&scratch.request, announced);
+        let identity =
+            worker.random(|random| onward.write(&scratch.request, random, &mut scratch.up));
+        self.notes.trace.set(identity.trace);
+        let mut call = self.call(&scratch.request, true, false);
+        alarm.set(self.times.head_from(self.started));
+        let body = buffer.filled().get(..length).unwrap_or_default();
+        let gone = reply.gone();
+        let called = call.run(&scratch.up, body, &mut scratch.response, &mut reply);
+        let outcome = alarm.within(until(called, gone.wait(), Err(Failed::Client))).await;
+        source.finish(buffer);
+        let retries = call.used.retries;
+        match outcome {
+            Ok(Ok(answer)) => self.forward(answer, retries, scratch, reply).await,
             Ok(Err(failed)) => {
-                (failed.refusal(&cluster.service).response(self.is_grpc), call.working.take())
+                let refusal = self.failed(&mut call, &failed);
+                if matches!(failed, Failed::Client) {
+                    reply.close();
+                }
+                self.refused(scratch, &refusal, call.working.take(), retries, reply).await
             }
-            Err(_) => (self.timed_out(&mut call, &cluster, timeout), call.working.take()),
+            Err(Elapsed) => {
+                let refusal = self.timed_out(&mut call);
+                self.refused(scratch, &refusal, call.working.take(), retries, reply).await
+            }
+        }
+    }
+
+    /// Reads the request's body, which is so long.
+    async fn whole(
+        &self,
+        scratch: &mut Scratch,
+        length: usize,
+        source: &mut Source<'_>,
+        buffer: &mut Buffer,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Refusal> {
+        if buffer.len() >= length {
+            return Ok(());
+        }
+        self.go_on(scratch, reply).await?;
+        if length > buffer.capacity() {
+            buffer.grow(LARGE);
+        }
+        let (worker, alarm) = (self.context.worker, self.context.alarm);
+        alarm.set(worker.now() + worker.config().body_timeout);
+        match alarm.within(source.whole(buffer, length)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Broken::Bad(bad))) => Err(Refusal::bad(bad)),
+            Ok(Err(_)) => Err(Refusal::client_gone()),
+            Err(Elapsed) => Err(Refusal::slow_client()),
+        }
+    }
+
+    /// Tells a client that waits for it to send its body (RFC 9110 §10.1.1).
+    async fn go_on(&self, scratch: &mut Scratch, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+        if scratch.request.version > 0 && scratch.request.fields.has(Known::Expect) {
+            scratch.response.begin(100, 1);
+            let told = reply.inform(&scratch.response).await;
+            told.map_err(|_gone| Refusal::client_gone())?;
+        }
+        Ok(())
+    }
+
+    fn onward<'b>(&'b self, request: &'b RequestHead, body: Length) -> Onward<'b> {
+        let is_nameless = request.host().is_empty();
+        let rewritten = self.effects.as_ref().and_then(|effects| effects.host.as_deref());
+        Onward {
+            kind: &self.context.listener.kind,
+            client: self.context.client_text,
+            is_trusted: self.is_trusted,
+            scheme: self.context.scheme,
+            path: self.path.as_deref().unwrap_or_else(|| request.path_and_query()),
+            host: rewritten.or_else(|| is_nameless.then(|| self.cluster.service.as_str())),
+            body,
+            grpc_timeout: None,
+            is_timed: self.times.is_told(),
+        }
+    }
+
+    fn call(&self, request: &RequestHead, is_replayable: bool, is_upload: bool) -> Call<'_> {
+        let asked = Asked {
+            key: target::key(self.context, self.cluster, request),
+            is_idempotent: retry::is_idempotent(request.method()) && request.upgrade().is_none(),
+            is_replayable,
+            is_head: request.method() == "HEAD",
+            is_upload,
+            is_shared: self.is_grpc,
         };
-        let latency = self.worker.now().since(started);
+        let Context { worker, alarm, .. } = self.context;
+        Call::new(worker, alarm, self.snapshot, self.cluster, &self.times, asked)
+    }
+
+    /// Books why a request got no answer, and says what the client gets.
+    fn failed(&self, call: &mut Call<'_>, failed: &Failed) -> Refusal {
+        if let Failed::TimedOut(_) = failed {
+            call.timed_out();
+            self.cluster.counters.timed_out();
+        } else {
+            call.failed(failed);
+        }
+        failed.refusal(&self.cluster.service)
+    }
+
+    fn timed_out(&self, call: &mut Call<'_>) -> Refusal {
+        self.failed(call, &Failed::TimedOut(self.times.limit))
+    }
+
+    /// Lets a body stand still for as long as it may from `now` on.
+    fn rest(&self, now: base::Moment) {
+        match self.times.idle_from(now) {
+            Some(at) => self.context.alarm.set(at),
+            None => self.context.alarm.clear(),
+        }
+    }
+
+    /// The largest body of a request.
+    pub(crate) fn body_max(&self) -> u64 {
+        let policy = self.route.and_then(|route| route.settings.policy.as_ref());
+        policy.and_then(|policy| policy.body_max()).unwrap_or(u64::MAX)
+    }
+
+    fn is_too_long(&self, framing: Framing) -> bool {
+        matches!(framing, Framing::Length(length) if length > self.body_max())
+    }
+
+    /// Counts a piece of the request's body in; false: it is too long.
+    pub(crate) fn received(&self, bytes: usize) -> bool {
+        self.cluster.counters.received(bytes);
+        self.notes.received(bytes);
+        self.notes.bytes_in.get() <= self.body_max()
+    }
+
+    /// Counts a piece of the response's body in.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.cluster.counters.sent(bytes);
+        self.notes.sent(bytes);
+    }
+
+    /// Changes the response as the route's policy wants it.
+    pub(crate) fn dress(&self, head: &mut ResponseHead) {
+        if let Some(effects) = &self.effects {
+            guard::edit(&mut head.fields, &effects.response);
+        }
+    }
+
+    /// Books what became of the request.
+    fn book(&self, status: u16, retries: u32, endpoint: Option<&Arc<Endpoint>>) {
+        let now = self.context.worker.recent();
+        self.notes.status.set(status);
+        self.notes.first_byte.set(Some(now));
+        self.notes.retries.set(retries);
+        *self.notes.endpoint.borrow_mut() = endpoint.cloned();
+        let latency = now.since(self.started);
         let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        let status = response.status().as_u16();
-        let counters = [Some(&*cluster.counters), route.map(|route| &*route.counters)];
-        let own = endpoint.as_deref().map(crate::Endpoint::counters);
+        let counters = [Some(&*self.cluster.counters), self.route.map(|route| &*route.counters)];
+        let own = endpoint.map(|endpoint| endpoint.counters());
         for counters in counters.into_iter().chain([own]).flatten() {
             counters.answered(status, latency_us);
-            if call.used.retries > 0 {
+            if retries > 0 {
                 counters.retried();
             }
         }
-        response
     }
 
-    fn timed_out(
+    async fn refused(
         &self,
-        call: &mut Call<'_>,
-        cluster: &Cluster,
-        timeout: Duration,
-    ) -> Response<Download> {
-        cluster.counters.timed_out();
-        if let Some(endpoint) = &call.working {
-            endpoint.counters().timed_out();
-            let waited_us = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX);
-            endpoint.observe(self.worker.now_ms(), waited_us);
-        }
-        Refusal::timed_out(&cluster.service, timeout.as_secs_f64()).response(self.is_grpc)
+        scratch: &mut Scratch,
+        refusal: &Refusal,
+        endpoint: Option<Arc<Endpoint>>,
+        retries: u32,
+        reply: Reply<'_>,
+    ) -> Ended {
+        self.book(refusal.status, retries, endpoint.as_ref());
+        self.notes.refusal.set(Some(refusal.code));
+        let body = refusal.response(&mut scratch.response, self.is_grpc);
+        self.dress(&mut scratch.response);
+        send_own(self.context, scratch, &body, reply).await
     }
 
-    /// What `consistent_hash` goes by, when the service uses it.
-    fn key(&self, cluster: &Cluster, headers: &HeaderMap) -> Option<u64> {
-        if cluster.algorithm != crate::Algorithm::ConsistentHash {
-            return None;
-        }
-        let text = |value: &HeaderValue| hash(value.as_bytes());
-        let chosen = match &cluster.hash_on {
-            HashOn::Client => None,
-            HashOn::Header(name) => headers.get(name.as_str()).map(text),
-            HashOn::Cookie(name) => cookie(headers, name).map(hash),
-        };
-        // On a need's listener every caller is this machine; who asked first is what counts there.
-        let origin = || match self.listener.kind {
-            ListenerKind::Need { .. } => headers.get("x-forwarded-for").map(text),
-            ListenerKind::Gateway => None,
-        };
-        let client = || hash(self.client.ip().to_canonical().to_string().as_bytes());
-        Some(chosen.or_else(origin).unwrap_or_else(client))
-    }
-
-    /// The request as instances get it.
-    async fn outgoing(
+    /// Sends an instance's response on.
+    async fn forward(
         &self,
-        target: &Target<'_>,
-        request: Request<Incoming>,
-        upgrade: Option<&HeaderValue>,
-        is_idempotent: bool,
-    ) -> Result<Outgoing, Failed> {
-        let (mut head, body) = request.into_parts();
-        let origin = Origin {
-            kind: &self.listener.kind,
-            client: self.client.ip(),
-            host: &target.host,
-            upgrade,
-            is_grpc: self.is_grpc,
+        mut answer: Answer,
+        retries: u32,
+        scratch: &mut Scratch,
+        reply: Reply<'_>,
+    ) -> Ended {
+        self.book(scratch.response.status, retries, Some(answer.in_flight.endpoint()));
+        if scratch.response.status == 101 {
+            return self.switch(answer, scratch, reply).await;
+        }
+        let worker = self.context.worker;
+        self.dress(&mut scratch.response);
+        let mut decoder = BodyDecoder::new(answer.framing);
+        let keeps_own = scratch.response.keeps_alive();
+        let Ok(part) = decoder.take(&mut answer.buffer) else {
+            worker.give(answer.buffer);
+            let refusal = Refusal::upstream(&self.cluster.service, "its body is not valid");
+            return self.answer_instead(scratch, &refusal, reply).await;
         };
-        self.worker.random(|random| headers::prepare(&mut head.headers, &origin, random));
-        if let Some(authority) = head.uri.authority() {
-            // The target counts, not the field (RFC 9112 §3.2.2).
-            if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
-                head.headers.insert(HOST, host);
+        if !decoder.is_done() || part.trailers.is_some() {
+            // Seldom enough; the usual future stays small.
+            return Box::pin(self.flow(answer, part, decoder, scratch, reply)).await;
+        }
+        // All of it is here: the instance is free before a slow client has taken it.
+        let Answer { connection, mut buffer, in_flight, .. } = answer;
+        if keeps_own && part.next == buffer.range().end {
+            worker.keep(in_flight.endpoint(), connection);
+        }
+        drop(in_flight);
+        let keeps = reply.keeps_alive();
+        let data = buffer.part(part.data.clone());
+        let packed = self.packed(&mut scratch.response, data);
+        let data = packed.as_deref().unwrap_or(data);
+        let length = match data.len() {
+            0 => Length::None,
+            length => Length::Exact(u64::try_from(length).unwrap_or(u64::MAX)),
+        };
+        let ended = match reply.begin(&scratch.response, length, &worker.date(), &mut scratch.down)
+        {
+            Ok(mut sink) => {
+                self.sent(data.len());
+                self.rest(worker.recent());
+                let sending = sink.send(&scratch.down, data, true);
+                match self.context.alarm.within(sending).await {
+                    Ok(Ok(())) if keeps => Ended::Keep,
+                    Ok(Ok(())) => Ended::Close,
+                    _ => self.lost("client_gone"),
+                }
             }
-        }
-        // Trailers are lost by reading ahead, so what announces them is streamed.
-        let may_hold = is_idempotent && !head.headers.contains_key(TRAILER);
-        let body = self.upload(body, may_hold, target.cluster).await?;
-        if let Upload::Whole(bytes) = &body {
-            // Its length is known now, also when it came in chunks.
-            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-        }
-        let uri = Uri::from(target.path.clone());
-        Ok(Outgoing { method: head.method, uri, headers: head.headers, body })
+            Err(_) => self.lost("client_gone"),
+        };
+        buffer.skip_to(part.next);
+        worker.give(buffer);
+        ended
     }
 
-    /// The request's body, read completely when that lets it be sent again.
-    async fn upload(
+    /// Answers in place of a response that cannot be sent on.
+    async fn answer_instead(
         &self,
-        mut body: Incoming,
-        may_hold: bool,
-        cluster: &Cluster,
-    ) -> Result<Upload, Failed> {
-        if body.is_end_stream() {
-            return Ok(Upload::Empty);
-        }
-        let mut first = None;
-        let most = u64::try_from(REPLAY_SIZE_MAX).unwrap_or(u64::MAX);
-        if may_hold && body.size_hint().lower() <= most {
-            let Ok((read, ended)) = read(&mut body, REPLAY_SIZE_MAX).await else {
-                return Err(Failed::Client);
-            };
-            if ended {
-                cluster.counters.received(read.len());
-                return Ok(Upload::Whole(read));
-            }
-            first = Some(read);
-        }
-        let sent = Rc::new(Cell::new(Sent::Partly));
-        let counters = Arc::clone(&cluster.counters);
-        Ok(Upload::Stream(Box::new(UploadStream { first, rest: body, sent, counters })))
+        scratch: &mut Scratch,
+        refusal: &Refusal,
+        reply: Reply<'_>,
+    ) -> Ended {
+        self.notes.status.set(refusal.status);
+        self.notes.refusal.set(Some(refusal.code));
+        let body = refusal.response(&mut scratch.response, self.is_grpc);
+        self.dress(&mut scratch.response);
+        send_own(self.context, scratch, &body, reply).await
     }
 
-    /// The response as the client gets it.
-    fn answer(
+    /// A whole body packed, when the response is to be packed.
+    fn packed(&self, head: &mut ResponseHead, data: &[u8]) -> Option<Vec<u8>> {
+        self.route?.settings.policy.as_ref()?.compress()?;
+        let length = u64::try_from(data.len()).ok();
+        self.packer(head, length)?.whole(data)
+    }
+
+    /// The exchange broke off.
+    fn lost(&self, error: &'static str) -> Ended {
+        self.notes.error.set(Some(error));
+        Ended::Close
+    }
+
+    /// Sends on a response whose body is not all there yet.
+    async fn flow(
         &self,
         answer: Answer,
-        cluster: &Cluster,
-        client_side: Option<OnUpgrade>,
-    ) -> Response<Download> {
-        let Answer { mut head, whole, incoming, open, upgraded, endpoint: _ } = answer;
-        let protocol = head.headers.get(UPGRADE).cloned();
-        headers::remove_hop_by_hop(&mut head.headers);
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            let (Some(client), Some(instance), Some(open)) = (client_side, upgraded, open) else {
-                let detail = "it switched protocols unasked";
-                return Refusal::upstream(&cluster.service, detail).response(self.is_grpc);
-            };
-            tunnel::join(self.worker, client, instance, open.in_flight);
-            head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            if let Some(protocol) = protocol {
-                head.headers.insert(UPGRADE, protocol);
+        first: crate::h1::body::Part,
+        decoder: BodyDecoder,
+        scratch: &mut Scratch,
+        reply: Reply<'_>,
+    ) -> Ended {
+        let Answer { connection, mut buffer, framing, in_flight, .. } = answer;
+        let worker = self.context.worker;
+        let keeps_own = scratch.response.keeps_alive();
+        let mut source = Source::H1 { transport: &connection, decoder };
+        let flowed = self.deliver(
+            &mut source,
+            &mut buffer,
+            Some(first),
+            streaming::length(framing),
+            true,
+            scratch,
+            reply,
+        );
+        let ended = flowed.await;
+        match ended {
+            Delivered::Whole { keeps } => {
+                if keeps_own
+                    && source.is_done()
+                    && buffer.is_empty()
+                    && framing != Framing::UntilClose
+                {
+                    worker.keep(in_flight.endpoint(), connection);
+                }
+                worker.give(buffer);
+                if keeps { Ended::Keep } else { Ended::Close }
             }
-            return respond(head, Download::Empty);
+            Delivered::Broken => {
+                self.broke(in_flight.endpoint());
+                worker.give(buffer);
+                Ended::Broken
+            }
+            Delivered::Late => {
+                worker.give(buffer);
+                Ended::Broken
+            }
+            Delivered::Gone => {
+                worker.give(buffer);
+                Ended::Close
+            }
         }
-        let body = match (whole, incoming) {
-            (Some(bytes), _) => {
-                cluster.counters.sent(bytes.len());
-                Download::Whole(bytes)
-            }
-            (None, Some(incoming)) => {
-                let counters = Arc::clone(&cluster.counters);
-                let _active = Active::new(self.worker);
-                Download::Stream(Box::new(DownloadStream { incoming, open, counters, _active }))
-            }
-            (None, None) => Download::Empty,
-        };
-        respond(head, body)
+    }
+
+    /// Books that an instance broke off in the middle of its response.
+    fn broke(&self, endpoint: &Endpoint) {
+        let worker = self.context.worker;
+        let traffic = worker.traffic(self.cluster);
+        self.cluster.saw(endpoint, worker.now_ms(), Event::Broken, traffic);
+    }
+
+    /// Both sides switch to another protocol, if the client asked for that.
+    async fn switch(&self, answer: Answer, scratch: &mut Scratch, reply: Reply<'_>) -> Ended {
+        let Answer { connection, buffer, in_flight, .. } = answer;
+        if scratch.request.upgrade().is_none() {
+            self.context.worker.give(buffer);
+            let refusal = Refusal::upstream(&self.cluster.service, "it switched protocols unasked");
+            return self.answer_instead(scratch, &refusal, reply).await;
+        }
+        let date = self.context.worker.date();
+        let begun = reply.begin(&scratch.response, Length::None, &date, &mut scratch.down);
+        let Ok(mut sink) = begun else { return Ended::Close };
+        match sink.send(&scratch.down, &[], false).await {
+            Ok(()) => Ended::Switched(Switched { connection, buffer, in_flight }),
+            Err(_) => Ended::Close,
+        }
     }
 }
 
-fn respond(head: http::response::Parts, body: Download) -> Response<Download> {
-    let mut response = Response::new(body);
-    *response.status_mut() = head.status;
-    *response.headers_mut() = head.headers;
-    response
-}
-
-/// Reads `body` until its end or `most` bytes; also says whether it ended. Trailers of what is
-/// read whole are dropped: it is only used where there are none worth keeping.
-pub(crate) async fn read(body: &mut Incoming, most: usize) -> Result<(Bytes, bool), hyper::Error> {
-    let mut first = Bytes::new();
-    let mut more = BytesMut::new();
-    while !body.is_end_stream() {
-        let Some(frame) = body.frame().await else { break };
-        let Ok(data) = frame?.into_data() else { continue };
-        if first.is_empty() && more.is_empty() {
-            // The usual case: all of it in one piece, not copied.
-            first = data;
-        } else {
-            more.extend_from_slice(&std::mem::take(&mut first));
-            more.extend_from_slice(&data);
+/// Awaits `future`, or `other` if that comes first, which then means `instead`.
+pub(crate) async fn until<T>(
+    future: impl Future<Output = T>,
+    other: impl Future<Output = ()>,
+    instead: T,
+) -> T {
+    let (mut future, mut other) = (pin!(future), pin!(other));
+    let mut instead = Some(instead);
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(output);
         }
-        if first.len() + more.len() > most {
-            break;
+        match other.as_mut().poll(cx) {
+            Poll::Ready(()) => instead.take().map_or(Poll::Pending, Poll::Ready),
+            Poll::Pending => Poll::Pending,
         }
-    }
-    let all = if more.is_empty() { first } else { more.freeze() };
-    Ok((all, body.is_end_stream()))
-}
-
-/// The value of cookie `name`.
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let fields = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    fields.flat_map(|field| field.split(';')).find_map(|pair| {
-        let (key, value) = pair.trim().split_once('=')?;
-        (key == name).then_some(value.as_bytes())
     })
+    .await
+}
+
+/// How the delivery of a response's body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivered {
+    /// The client has all of it.
+    Whole { keeps: bool },
+    /// The instance broke it off. The client's connection is broken too, so that it notices.
+    Broken,
+    /// It stood still for too long, or the time for all of it is up. The client notices in the same way.
+    Late,
+    /// The client is gone.
+    Gone,
 }

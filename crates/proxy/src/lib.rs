@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  Handle::publish ──► Snapshot (immutable: routes, clusters)          Endpoint: in flight, draining,
-//!                          │ read by all workers, locked by none          ▲      latency, penalty (atomics)
+//!                          │ read by all workers, locked by none          ▲      latency, record (atomics)
 //!   ┌──────────────────────▼─────────────────────────────────────────────┴──┐
 //!   │ worker 1..n: one thread, one runtime, own accept sockets (SO_REUSEPORT), │
 //!   │ own upstream connections, own balancing memory                           │
@@ -18,13 +18,14 @@
 //! - *No request is processed twice unless that is harmless*, see `logic::retry`.
 //! - *The request path waits for no control task*: only for instances, and that for a bounded time.
 //!
-//! What is behind this interface (hyper today) does not show in it.
 //! Start with [`Handle`], then `exchange.rs`.
 
 #![warn(missing_docs)]
 
+mod alarm;
 mod attempt;
-mod body;
+mod balancer;
+mod buffer;
 mod cluster;
 mod config;
 mod connection;
@@ -32,11 +33,24 @@ mod counters;
 mod endpoint;
 mod error;
 mod exchange;
-mod headers;
+mod flow;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+mod h1;
+mod h2;
+mod h2_server;
 mod listener;
+mod onward;
+pub mod record;
+mod refusal;
 mod reply;
 mod service;
+mod settings;
 mod snapshot;
+mod stats;
+mod times;
+mod tls;
+mod transport;
 mod tunnel;
 mod upstream;
 mod worker;
@@ -46,7 +60,14 @@ pub use config::Config;
 pub use counters::{Counters, Histogram, HistogramView, LATENCY_CLASSES, Totals};
 pub use endpoint::Endpoint;
 pub use error::Error;
-pub use listener::{ListenerId, ListenerKind};
-pub use logic::balance::Algorithm;
-pub use service::{EndpointStats, Handle, ListenerStats, RouteStats, Service, ServiceStats, Stats};
+pub use listener::{ListenerId, ListenerKind, Sockets};
+pub use logic::{balance::Algorithm, breaker::Phase};
+pub use service::{Handle, Service};
+pub use settings::{
+    Clients, Exchange, Network, Retry, RouteSettings, Stickiness, Sticky, Timeouts, Traffic,
+};
 pub use snapshot::{Route, Snapshot, Target};
+pub use stats::{EndpointStats, ListenerStats, RouteStats, ServiceStats, Stats};
+pub use tls::{
+    Alpn, Certificate, Pem, PemPair, Session, Tls, TlsError, TlsStream, TlsVersion, TlsWarning,
+};

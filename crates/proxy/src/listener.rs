@@ -3,19 +3,26 @@
 //! Every worker has its own socket per address; the kernel spreads new connections over them. Because
 //! sockets with `SO_REUSEPORT` of one user share a port in silence, a port is first bound without it:
 //! another node that has the port must be an error, not a partner.
+//!
+//! Sockets outlive the process: a successor gets further descriptors of the same sockets ([`Sockets`]), so the
+//! kernel's queues of connections not yet accepted go on as they are. There may be fewer or more of them than the
+//! successor has workers; every one is accepted from, because a queue nobody looks at would swallow clients.
 
 use crate::{
     config::{ACCEPT_QUEUE, TCP_KEEPALIVE},
     error::Error,
+    tls::Tls,
 };
+use arc_swap::ArcSwapOption;
 use base::ServiceName;
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use std::{
     fmt, io,
     net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
 };
 use tokio::sync::watch;
@@ -52,21 +59,69 @@ pub enum ListenerKind {
     },
 }
 
+/// The open sockets of a listener, on their way from the data plane of one process to that of the next.
+#[derive(Debug)]
+pub struct Sockets {
+    /// Whose they are.
+    pub id: ListenerId,
+    /// Where they listen.
+    pub address: SocketAddr,
+    /// At least one.
+    pub sockets: Vec<OwnedFd>,
+}
+
+impl Sockets {
+    /// The sockets, if they are what they should be.
+    pub(crate) fn checked(self) -> Result<Inherited, Error> {
+        let Self { id, address, sockets } = self;
+        let check = |socket: OwnedFd| {
+            let socket = Socket::from(socket);
+            let bound = socket.local_addr()?.as_socket();
+            if bound != Some(address) || !socket.is_listener()? {
+                return Err(io::Error::other("it is no listening socket of this address"));
+            }
+            socket.set_nonblocking(true)?;
+            socket.set_cloexec(true)?;
+            Ok(TcpListener::from(socket))
+        };
+        let checked: io::Result<Vec<TcpListener>> = sockets.into_iter().map(check).collect();
+        let sockets = checked.map_err(|cause| Error::Listen { address, cause })?;
+        Ok(Inherited { id, address, sockets })
+    }
+}
+
+/// Sockets of another process that no listener has taken yet.
+#[derive(Debug)]
+pub(crate) struct Inherited {
+    pub(crate) id: ListenerId,
+    pub(crate) address: SocketAddr,
+    sockets: Vec<TcpListener>,
+}
+
 /// An open listener, shared by the workers.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) id: ListenerId,
     pub(crate) kind: ListenerKind,
     pub(crate) address: SocketAddr,
-    /// One socket per worker, which takes it. Connections keep this struct alive, and must not keep
-    /// the sockets open with it.
+    /// One socket per worker or more, each taken by worker `index % workers`. Connections keep this struct
+    /// alive, and must not keep the sockets open with it.
     sockets: Mutex<Vec<Option<TcpListener>>>,
+    /// The same sockets again, for a successor, until it closes.
+    copies: Mutex<Vec<TcpListener>>,
+    workers: usize,
+    /// Nobody accepts yet: another process still does.
+    is_held: AtomicBool,
+    /// When it closes, connections without a request wait for their next one.
+    is_gentle: AtomicBool,
     /// Sockets that are not closed yet.
     pub(crate) sockets_open: AtomicUsize,
     /// Set when it shall close: nothing new is accepted, open connections end with their next response.
     pub(crate) closing: watch::Sender<bool>,
     pub(crate) accepted: AtomicU64,
     pub(crate) open: AtomicUsize,
+    /// How new connections speak TLS; without it they speak plain HTTP.
+    pub(crate) tls: ArcSwapOption<Tls>,
 }
 
 impl Listener {
@@ -93,34 +148,111 @@ impl Listener {
         while sockets.len() < workers {
             sockets.push(bind(bound, true).map_err(|cause| fail(bound, cause))?);
         }
+        Self::of(id, kind, bound, sockets, workers).map_err(|cause| fail(bound, cause))
+    }
+
+    /// Takes over the sockets of another process.
+    pub(crate) fn inherit(
+        id: ListenerId,
+        kind: ListenerKind,
+        inherited: Inherited,
+        workers: usize,
+    ) -> Result<Self, Error> {
+        let Inherited { address, sockets, .. } = inherited;
+        Self::of(id, kind, address, sockets, workers)
+            .map_err(|cause| Error::Listen { address, cause })
+    }
+
+    fn of(
+        id: ListenerId,
+        kind: ListenerKind,
+        address: SocketAddr,
+        sockets: Vec<TcpListener>,
+        workers: usize,
+    ) -> io::Result<Self> {
+        let copies = sockets.iter().map(TcpListener::try_clone).collect::<io::Result<_>>()?;
         Ok(Self {
             id,
             kind,
-            address: bound,
+            address,
             sockets_open: AtomicUsize::new(sockets.len()),
             sockets: Mutex::new(sockets.into_iter().map(Some).collect()),
+            copies: Mutex::new(copies),
+            workers,
+            is_held: AtomicBool::new(false),
+            is_gentle: AtomicBool::new(false),
             closing: watch::Sender::new(false),
             accepted: AtomicU64::new(0),
             open: AtomicUsize::new(0),
+            tls: ArcSwapOption::empty(),
         })
     }
 }
 
 impl Listener {
-    /// Gives worker `at` its socket, once.
+    /// Gives worker `at` the next of its sockets, each once.
     pub(crate) fn take(&self, at: usize) -> Option<TcpListener> {
+        if self.is_held.load(SeqCst) {
+            return None;
+        }
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-        sockets.get_mut(at)?.take()
+        sockets.iter_mut().skip(at).step_by(self.workers).find_map(Option::take)
     }
 
-    /// Starts to close it.
-    pub(crate) fn close(&self) {
+    /// Lets nobody accept until [`Self::release`].
+    pub(crate) fn hold(&self) {
+        self.is_held.store(true, SeqCst);
+    }
+
+    /// Lets the workers accept. A worker for which no socket came gets one of its own; it was not opened
+    /// before, because a connection in its queue would have been lost with this process.
+    pub(crate) fn release(&self) -> io::Result<()> {
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outcome = Ok(());
+        while sockets.len() < self.workers {
+            let opened = bind(self.address, true).and_then(|new| Ok((new.try_clone()?, new)));
+            match opened {
+                Ok((copy, new)) => {
+                    copies.push(copy);
+                    sockets.push(Some(new));
+                    self.sockets_open.fetch_add(1, SeqCst);
+                }
+                // Those that came are all accepted from; only the load is spread less well.
+                Err(e) => {
+                    outcome = Err(e);
+                    break;
+                }
+            }
+        }
+        self.is_held.store(false, SeqCst);
+        outcome
+    }
+
+    /// Further descriptors of its sockets.
+    pub(crate) fn export(&self) -> io::Result<Sockets> {
+        let copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        let copy = |socket: &TcpListener| Ok(OwnedFd::from(socket.try_clone()?));
+        let sockets = copies.iter().map(copy).collect::<io::Result<_>>()?;
+        Ok(Sockets { id: self.id.clone(), address: self.address, sockets })
+    }
+
+    /// Starts to close it. `is_gentle`: a connection that has no request waits for its next one and ends after that,
+    /// because the client may be sending it at this moment; else it ends at once.
+    pub(crate) fn close(&self, is_gentle: bool) {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.is_gentle.store(is_gentle, SeqCst);
         self.closing.send_replace(true);
     }
 
     /// Whether it is about to close.
     pub(crate) fn is_closing(&self) -> bool {
         *self.closing.borrow()
+    }
+
+    /// Whether connections without a request end at once: it closes, and not gently.
+    pub(crate) fn ends_idle(&self) -> bool {
+        self.is_closing() && !self.is_gentle.load(SeqCst)
     }
 }
 

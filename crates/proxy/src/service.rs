@@ -2,14 +2,15 @@
 
 use crate::{
     config::Config,
-    counters::Totals,
     error::Error,
-    listener::{Listener, ListenerId, ListenerKind},
+    listener::{Inherited, Listener, ListenerId, ListenerKind, Sockets},
+    record::Requests,
     snapshot::Snapshot,
+    stats::{EndpointStats, ListenerStats, RouteStats, ServiceStats, Stats},
+    tls::Tls,
     worker,
 };
 use arc_swap::ArcSwap;
-use base::{InstanceId, ServiceName};
 use runtime::Clock;
 use std::{
     fmt, io,
@@ -22,7 +23,7 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::watch, time::Instant};
-use tracing::error;
+use tracing::{error, warn};
 
 /// What workers and handles share.
 pub(crate) struct Shared {
@@ -33,16 +34,26 @@ pub(crate) struct Shared {
     pub(crate) revision: AtomicU64,
     /// Wakes who waits for a new snapshot.
     pub(crate) changed: watch::Sender<()>,
+    /// Asks the workers for connections that others wait for.
+    pub(crate) wanted: watch::Sender<()>,
     pub(crate) listeners: watch::Sender<Vec<Arc<Listener>>>,
     /// Closed listeners whose sockets may still be open. Also makes listening and closing exclusive.
     closed: Mutex<Vec<Weak<Listener>>>,
+    /// Sockets of another process; while there are any, or none was needed, nothing is accepted. Locked after `closed`.
+    inherited: Mutex<Option<Vec<Inherited>>>,
     /// Set once: stop, and until when requests may go on.
     pub(crate) stop: watch::Sender<Option<Instant>>,
+    /// What is noted of finished requests.
+    pub(crate) requests: Requests,
 }
 
 impl Shared {
     pub(crate) fn now_ms(&self) -> u64 {
         u64::try_from(self.clock.now().since_start().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn inherited(&self) -> MutexGuard<'_, Option<Vec<Inherited>>> {
+        self.inherited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn closed(&self) -> MutexGuard<'_, Vec<Weak<Listener>>> {
@@ -78,14 +89,18 @@ impl Service {
     /// # Errors
     /// [`Error::Start`] when the system refuses threads.
     pub fn start(config: Config) -> Result<(Self, Handle), Error> {
+        let requests = Requests::new(config.workers.max(1));
         let shared = Arc::new(Shared {
             config,
+            requests,
             clock: Clock::start(),
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
             revision: AtomicU64::new(0),
             changed: watch::Sender::new(()),
+            wanted: watch::Sender::new(()),
             listeners: watch::Sender::new(Vec::new()),
             closed: Mutex::default(),
+            inherited: Mutex::default(),
             stop: watch::Sender::new(None),
         });
         let mut service = Self { shared: Arc::clone(&shared), threads: Vec::new() };
@@ -106,8 +121,23 @@ impl Service {
     ///
     /// # Cancel safety
     /// The shutdown goes on when the call is dropped.
-    pub async fn shutdown(mut self, grace: Duration) {
-        self.stop(grace);
+    pub async fn shutdown(self, grace: Duration) {
+        self.stop(grace, false);
+        self.ended().await;
+    }
+
+    /// As [`Self::shutdown`], for a data plane whose sockets another process has by now ([`Handle::export`]): a kept
+    /// connection waits for its next request, which is answered with `Connection: close`, so that no client meets
+    /// a connection that closes as it sends. HTTP/2 connections are told to go away (RFC 9113 §6.8).
+    ///
+    /// # Cancel safety
+    /// The shutdown goes on when the call is dropped.
+    pub async fn retire(self, grace: Duration) {
+        self.stop(grace, true);
+        self.ended().await;
+    }
+
+    async fn ended(mut self) {
         let threads = std::mem::take(&mut self.threads);
         let panicked = runtime::blocking(move || {
             threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count()
@@ -118,9 +148,9 @@ impl Service {
         }
     }
 
-    fn stop(&self, grace: Duration) {
+    fn stop(&self, grace: Duration, is_gentle: bool) {
         for listener in self.shared.listeners.send_replace(Vec::new()) {
-            listener.close();
+            listener.close(is_gentle);
         }
         let deadline = Instant::now() + grace;
         self.shared.stop.send_if_modified(|stop| stop.replace(deadline).is_none());
@@ -131,7 +161,7 @@ impl Drop for Service {
     fn drop(&mut self) {
         // After `shutdown` there is nothing left to stop.
         if !self.threads.is_empty() {
-            self.stop(Duration::ZERO);
+            self.stop(Duration::ZERO, false);
         }
     }
 }
@@ -150,12 +180,28 @@ impl Handle {
         address: SocketAddr,
         kind: ListenerKind,
     ) -> Result<SocketAddr, Error> {
+        self.listen_tls(id, address, kind, None)
+    }
+
+    /// Like [`Handle::listen`], for connections that speak TLS when there is `tls`. A listener that stays where
+    /// it is takes `tls` for its next connections.
+    ///
+    /// # Errors
+    /// Those of [`Handle::listen`].
+    pub fn listen_tls(
+        &self,
+        id: ListenerId,
+        address: SocketAddr,
+        kind: ListenerKind,
+        tls: Option<Tls>,
+    ) -> Result<SocketAddr, Error> {
         let mut closed = self.0.closed();
         closed.retain(|listener| {
             listener.upgrade().is_some_and(|listener| listener.sockets_open.load(SeqCst) > 0)
         });
         let old = self.0.listeners.borrow().iter().find(|listener| listener.id == id).cloned();
         if let Some(old) = old.as_ref().filter(|old| old.address == address && old.kind == kind) {
+            old.tls.store(tls.map(Arc::new));
             return Ok(old.address);
         }
         // Our own old sockets on that port would look like another process.
@@ -163,17 +209,36 @@ impl Handle {
         let is_shared =
             lingering.into_iter().any(|listener| listener.address.port() == address.port());
         let workers = self.0.config.workers.max(1);
-        let listener = Arc::new(Listener::open(id, kind, address, workers, is_shared)?);
+        let mut inherited = self.0.inherited();
+        let found = inherited.as_mut().and_then(|all| take_inherited(all, &id, address));
+        let listener = match found {
+            Some(found) => Listener::inherit(id, kind, found, workers)?,
+            None => Listener::open(id, kind, address, workers, is_shared)?,
+        };
+        listener.tls.store(tls.map(Arc::new));
+        if inherited.is_some() {
+            listener.hold();
+        }
+        drop(inherited);
+        let listener = Arc::new(listener);
         let bound = listener.address;
         self.0.listeners.send_modify(|listeners| {
             listeners.retain(|listener| old.as_ref().is_none_or(|old| !Arc::ptr_eq(old, listener)));
             listeners.push(listener);
         });
         if let Some(old) = old {
-            old.close();
+            old.close(false);
             closed.push(Arc::downgrade(&old));
         }
         Ok(bound)
+    }
+
+    /// Gives a listener other certificates, for its next connections. One that is not known is no error.
+    pub fn secure(&self, id: &ListenerId, tls: Tls) {
+        let listeners = self.0.listeners.borrow();
+        if let Some(listener) = listeners.iter().find(|listener| listener.id == *id) {
+            listener.tls.store(Some(Arc::new(tls)));
+        }
     }
 
     /// Closes a listener: nothing new is accepted, open requests end. One that is not known is no error.
@@ -183,12 +248,55 @@ impl Handle {
             listeners.retain(|listener| {
                 let stays = listener.id != *id;
                 if !stays {
-                    listener.close();
+                    listener.close(false);
                     closed.push(Arc::downgrade(listener));
                 }
                 stays
             });
         });
+    }
+
+    /// Further descriptors of all listening sockets, for the data plane of a process that takes over. This
+    /// one accepts from them as before.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub fn export(&self) -> io::Result<Vec<Sockets>> {
+        self.0.listeners.borrow().iter().map(|listener| listener.export()).collect()
+    }
+
+    /// Takes the sockets of another process's data plane, and accepts nothing until
+    /// [`Self::start_accepting`]: [`Self::listen`] on one of their addresses uses them instead of opening
+    /// new ones. Call it before the first `listen`.
+    ///
+    /// # Errors
+    /// [`Error::Listen`] when one is no listening socket of its address; none is used then.
+    pub fn inherit(&self, sockets: Vec<Sockets>) -> Result<(), Error> {
+        let checked: Result<Vec<Inherited>, Error> = sockets
+            .into_iter()
+            .filter(|one| !one.sockets.is_empty())
+            .map(Sockets::checked)
+            .collect();
+        *self.0.inherited() = Some(checked?);
+        Ok(())
+    }
+
+    /// Accepts connections from now on, those that wait in the queues first. Inherited sockets that no
+    /// listener uses are let go; who else has them still accepts from them. No effect without
+    /// [`Self::inherit`].
+    pub fn start_accepting(&self) {
+        let closed = self.0.closed();
+        let unused = self.0.inherited().take();
+        self.0.listeners.send_modify(|listeners| {
+            for listener in listeners {
+                if let Err(error) = listener.release() {
+                    let address = listener.address;
+                    warn!(%address, %error, "not every worker has a socket of its own");
+                }
+            }
+        });
+        drop(unused);
+        drop(closed);
     }
 
     /// Where a listener listens.
@@ -200,12 +308,25 @@ impl Handle {
     /// Makes `snapshot` the one that requests see from now on, and wakes those that wait for an instance.
     pub fn publish(&self, snapshot: Snapshot) {
         let now_ms = self.0.now_ms();
-        for member in snapshot.clusters.values().flat_map(|cluster| &cluster.members) {
-            member.stamp(now_ms);
+        for cluster in snapshot.clusters.values() {
+            let mut has_new = false;
+            for member in &cluster.members {
+                has_new |= member.stamp(now_ms);
+            }
+            if has_new {
+                // A repaired service does not wait for the end of a pause.
+                cluster.health.breaker.instance_came(now_ms);
+            }
         }
         self.0.snapshot.store(Arc::new(snapshot));
         self.0.revision.fetch_add(1, SeqCst);
         self.0.changed.send_replace(());
+    }
+
+    /// The requests that end, for those who look.
+    #[must_use]
+    pub fn requests(&self) -> Requests {
+        self.0.requests.clone()
     }
 
     /// What listens, and what services, instances and routes of the present snapshot have done.
@@ -218,7 +339,8 @@ impl Handle {
             .map(|cluster| ServiceStats {
                 service: cluster.service.clone(),
                 totals: cluster.counters.totals(),
-                waiting: cluster.waiting.load(Relaxed),
+                waiting: cluster.health.pending(),
+                breaker: cluster.health.breaker.phase(self.0.now_ms()),
                 endpoints: cluster.members.iter().map(|e| self.endpoint(e)).collect(),
             })
             .collect();
@@ -257,67 +379,16 @@ impl Handle {
     }
 }
 
-/// What the data plane is doing.
-#[derive(Clone, Debug)]
-pub struct Stats {
-    /// Services by name.
-    pub services: Vec<ServiceStats>,
-    /// Routes in the order of the snapshot.
-    pub routes: Vec<RouteStats>,
-    /// Listeners in the order they were opened.
-    pub listeners: Vec<ListenerStats>,
-}
-
-/// A service.
-#[derive(Clone, Debug)]
-pub struct ServiceStats {
-    /// Its name.
-    pub service: ServiceName,
-    /// What callers saw of it, from all sides.
-    pub totals: Totals,
-    /// Requests that wait for an instance.
-    pub waiting: usize,
-    /// Its instances that take requests.
-    pub endpoints: Vec<EndpointStats>,
-}
-
-/// An instance.
-#[derive(Clone, Debug)]
-pub struct EndpointStats {
-    /// Its name.
-    pub instance: InstanceId,
-    /// Where it is.
-    pub address: SocketAddr,
-    /// Its weight.
-    pub weight: u32,
-    /// Requests and tunnels it works on.
-    pub in_flight: u64,
-    /// Its latency of late in microseconds (peak EWMA); 0: not known.
-    pub latency_us: u32,
-    /// It could not be reached of late and is passed over for a moment.
-    pub is_penalised: bool,
-    /// What it has done.
-    pub totals: Totals,
-}
-
-/// A route.
-#[derive(Clone, Debug)]
-pub struct RouteStats {
-    /// What it has done.
-    pub totals: Totals,
-}
-
-/// A listener.
-#[derive(Clone, Debug)]
-pub struct ListenerStats {
-    /// Its name.
-    pub id: ListenerId,
-    /// What it is for.
-    pub kind: ListenerKind,
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Connections that are open.
-    pub open: usize,
-    /// Connections since it was opened.
-    pub accepted: u64,
+/// The inherited sockets for a listener: those of its address; where any port will do, those it had.
+fn take_inherited(
+    all: &mut Vec<Inherited>,
+    id: &ListenerId,
+    address: SocketAddr,
+) -> Option<Inherited> {
+    let fits = |one: &Inherited| {
+        let is_any = address.port() == 0 && one.id == *id && one.address.ip() == address.ip();
+        one.address == address || is_any
+    };
+    let at = all.iter().position(fits)?;
+    Some(all.swap_remove(at))
 }

@@ -1,6 +1,10 @@
 //! Everything the request path needs to know, at one time, immutable.
 
-use crate::{cluster::Cluster, counters::Counters};
+use crate::{
+    cluster::Cluster,
+    counters::Counters,
+    settings::{Clients, RouteSettings},
+};
 use base::ServiceName;
 use logic::route::{Path, Rule, Table};
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -10,7 +14,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 pub struct Route {
     /// What a request must be like.
     pub rule: Rule,
-    /// Where it goes, by weight; at least one.
+    /// Where it goes, by weight; none when its policy answers, and what passes all the same is not found.
     pub targets: Vec<Target>,
     /// The prefix of the rule is removed before forwarding.
     pub strip: bool,
@@ -18,6 +22,8 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// How often a request is sent again; `None`: `logic::retry::RETRIES_DEFAULT`.
     pub retries: Option<u32>,
+    /// What it asks of requests and how they are forwarded.
+    pub settings: RouteSettings,
     /// Its counters; give the same ones again in the next snapshot to go on counting.
     pub counters: Arc<Counters>,
 }
@@ -37,6 +43,7 @@ pub struct Snapshot {
     pub(crate) table: Arc<Table>,
     pub(crate) routes: Arc<[Route]>,
     pub(crate) clusters: Arc<HashMap<ServiceName, Arc<Cluster>>>,
+    pub(crate) clients: Arc<Clients>,
 }
 
 impl Snapshot {
@@ -49,7 +56,20 @@ impl Snapshot {
             table: Arc::new(Table::new(&rules)),
             routes: routes.into(),
             clusters: Arc::new(clusters.into_iter().map(by_name).collect()),
+            clients: Arc::default(),
         }
+    }
+
+    /// The same with what clients of the gateway may do.
+    #[must_use]
+    pub fn with_clients(self, clients: Clients) -> Self {
+        Self { clients: Arc::new(clients), ..self }
+    }
+
+    /// What clients of the gateway may do.
+    #[must_use]
+    pub fn clients(&self) -> &Clients {
+        &self.clients
     }
 
     /// The same routes with other services.
@@ -60,6 +80,7 @@ impl Snapshot {
             table: Arc::clone(&self.table),
             routes: Arc::clone(&self.routes),
             clusters: Arc::new(clusters.into_iter().map(by_name).collect()),
+            clients: Arc::clone(&self.clients),
         }
     }
 
@@ -77,6 +98,15 @@ impl Snapshot {
 }
 
 impl Route {
+    /// What it matches, as one would write it: host and path.
+    pub(crate) fn pattern(&self) -> Arc<str> {
+        let host = self.rule.host.as_deref().unwrap_or_default();
+        match &self.rule.path {
+            Path::Prefix(path) => [host, path].concat().into(),
+            Path::Exact(path) => ["= ", host, path].concat().into(),
+        }
+    }
+
     /// The prefix to remove from paths, if any.
     pub(crate) fn stripped(&self) -> Option<&str> {
         match &self.rule.path {

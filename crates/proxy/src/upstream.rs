@@ -5,23 +5,42 @@
 //! clients to hang up.
 
 use crate::{
-    body::Upload,
-    config::{HEAD_SIZE_MAX, HEADERS_MAX, UPSTREAM_IDLE_MAX},
-    endpoint::Endpoint,
-    worker::{LocalExecutor, Worker},
+    config::{STREAM_WINDOW, UPSTREAM_IDLE_MAX},
+    endpoint::{Endpoint, Slot},
+    transport::{Stream, Transport},
+    worker::Worker,
 };
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::TokioIo;
-use std::{collections::HashMap, io, rc::Rc, sync::Arc};
+use bytes::Bytes;
+use std::{collections::HashMap, hash::BuildHasherDefault, io, rc::Rc, sync::Arc};
 use tokio::net::TcpStream;
 use tracing::debug;
 
-pub(crate) type Http1 = http1::SendRequest<Upload>;
-pub(crate) type Http2 = http2::SendRequest<Upload>;
+/// A shared connection.
+pub(crate) type Http2 = ::h2::client::SendRequest<Bytes>;
 
 /// Kept connections by endpoint.
 #[derive(Default)]
-pub(crate) struct Pools(HashMap<u64, Pool>);
+pub(crate) struct Pools(HashMap<u64, Pool, BuildHasherDefault<IdHasher>>);
+
+/// Identifiers count up, so they are spread well enough as they are.
+#[derive(Default)]
+pub(crate) struct IdHasher(u64);
+
+impl std::hash::Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
 
 struct Pool {
     endpoint: Arc<Endpoint>,
@@ -31,21 +50,24 @@ struct Pool {
 }
 
 struct Idle {
-    connection: Http1,
+    connection: Transport,
     since_ms: u64,
 }
 
 impl Pools {
-    /// A kept connection to `endpoint` that was in use at most `age_ms_max` ago.
+    /// A kept connection to `endpoint` that was in use at most `age_ms_max` ago and is quiet.
     pub(crate) fn take(
         &mut self,
         endpoint: &Endpoint,
         now_ms: u64,
         age_ms_max: u64,
-    ) -> Option<Http1> {
+    ) -> Option<Transport> {
         let pool = self.0.get_mut(&endpoint.id())?;
-        while let Some(idle) = pool.idle.pop_if(|idle| now_ms - idle.since_ms <= age_ms_max) {
-            if !idle.connection.is_closed() {
+        while let Some(idle) =
+            pool.idle.pop_if(|idle| now_ms.saturating_sub(idle.since_ms) <= age_ms_max)
+        {
+            // One that has something to say before it is asked has been closed, or is out of step.
+            if idle.connection.is_quiet() {
                 return Some(idle.connection);
             }
         }
@@ -53,8 +75,9 @@ impl Pools {
     }
 
     /// Keeps `connection` for the next request.
-    pub(crate) fn keep(&mut self, endpoint: &Arc<Endpoint>, connection: Http1, now_ms: u64) {
-        if endpoint.is_draining() || connection.is_closed() {
+    pub(crate) fn keep(&mut self, endpoint: &Arc<Endpoint>, connection: Transport, now_ms: u64) {
+        // Where others wait for room it makes room.
+        if endpoint.is_draining() || endpoint.is_wanted() {
             return;
         }
         let pool = self.pool(endpoint);
@@ -63,16 +86,31 @@ impl Pools {
         }
     }
 
+    /// Lets go of one idle connection to each endpoint that has no room for others who want one.
+    pub(crate) fn make_room(&mut self) {
+        for pool in self.0.values_mut().filter(|pool| pool.endpoint.is_wanted()) {
+            // The one that was not used for longest.
+            if !pool.idle.is_empty() {
+                pool.idle.remove(0);
+            }
+        }
+    }
+
     /// The shared connection to `endpoint`.
     pub(crate) fn shared(&mut self, endpoint: &Endpoint) -> Option<Http2> {
-        let pool = self.0.get_mut(&endpoint.id())?;
-        pool.shared = pool.shared.take().filter(|connection| !connection.is_closed());
-        pool.shared.clone()
+        self.0.get_mut(&endpoint.id())?.shared.clone()
     }
 
     /// Shares `connection` with later requests.
     pub(crate) fn share(&mut self, endpoint: &Arc<Endpoint>, connection: &Http2) {
         self.pool(endpoint).shared = Some(connection.clone());
+    }
+
+    /// Shares the connection to that endpoint no more.
+    pub(crate) fn unshare(&mut self, endpoint: &Endpoint) {
+        if let Some(pool) = self.0.get_mut(&endpoint.id()) {
+            pool.shared = None;
+        }
     }
 
     /// Lets go of what is closed, was idle for `age_ms_max` or belongs to an endpoint that drains.
@@ -82,9 +120,8 @@ impl Pools {
                 return false;
             }
             pool.idle.retain(|idle| {
-                now_ms - idle.since_ms <= age_ms_max && !idle.connection.is_closed()
+                now_ms.saturating_sub(idle.since_ms) <= age_ms_max && idle.connection.is_quiet()
             });
-            pool.shared = pool.shared.take().filter(|connection| !connection.is_closed());
             !pool.idle.is_empty() || pool.shared.is_some()
         });
     }
@@ -98,55 +135,50 @@ impl Pools {
     }
 }
 
-/// Opens an HTTP/1.1 connection.
+/// Opens a connection. The caller limits how long that may take.
 ///
 /// # Errors
-/// When the instance does not answer in time or refuses.
-pub(crate) async fn connect(worker: &Rc<Worker>, endpoint: &Endpoint) -> io::Result<Http1> {
-    let stream = open(worker, endpoint).await?;
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(HEAD_SIZE_MAX).max_headers(HEADERS_MAX);
-    let (sender, connection) =
-        builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    let instance = endpoint.instance().clone();
-    worker.local().spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            debug!(%instance, %error, "connection to an instance ended");
-        }
-    });
-    Ok(sender)
-}
-
-/// Opens an HTTP/2 connection with prior knowledge.
-///
-/// # Errors
-/// When the instance does not answer in time, refuses, or speaks no HTTP/2.
-pub(crate) async fn connect_shared(worker: &Rc<Worker>, endpoint: &Endpoint) -> io::Result<Http2> {
-    let stream = open(worker, endpoint).await?;
-    let (sender, connection) = http2::Builder::new(LocalExecutor(worker.local().clone()))
-        .timer(hyper_util::rt::TokioTimer::new())
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(io::Error::other)?;
-    let instance = endpoint.instance().clone();
-    worker.local().spawn(async move {
-        if let Err(error) = connection.await {
-            debug!(%instance, %error, "shared connection to an instance ended");
-        }
-    });
-    Ok(sender)
-}
-
-async fn open(worker: &Worker, endpoint: &Endpoint) -> io::Result<TcpStream> {
-    let connect = TcpStream::connect(endpoint.address());
-    let stream = match tokio::time::timeout(worker.config().connect_timeout, connect).await {
-        Ok(stream) => stream?,
-        Err(_) => return Err(io::ErrorKind::TimedOut.into()),
-    };
+/// When the instance refuses.
+pub(crate) async fn connect(endpoint: &Endpoint) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(endpoint.address()).await?;
     // A port of the ephemeral range that nobody listens on can be connected to itself (simultaneous open).
     if stream.local_addr()? == stream.peer_addr()? {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// Opens an HTTP/1.1 connection.
+pub(crate) async fn connect_own(endpoint: &Endpoint, slot: Slot) -> io::Result<Transport> {
+    Ok(Transport::counted(Stream::Tcp(connect(endpoint).await?), slot))
+}
+
+/// Opens an HTTP/2 connection with prior knowledge, and shares it.
+///
+/// # Errors
+/// When the instance refuses or speaks no HTTP/2.
+pub(crate) async fn connect_shared(
+    worker: &Rc<Worker>,
+    endpoint: &Arc<Endpoint>,
+) -> io::Result<Http2> {
+    // Shared by any number of requests, so each worker has one, whatever the limit of connections.
+    let slot = endpoint.connect(u32::MAX);
+    let stream = connect(endpoint).await?;
+    let mut builder = ::h2::client::Builder::new();
+    builder.enable_push(false).initial_window_size(STREAM_WINDOW);
+    let (sender, connection) = builder.handshake(stream).await.map_err(crate::h2::broken)?;
+    worker.pools(|pools| pools.share(endpoint, &sender));
+    let held = Arc::clone(endpoint);
+    let home = Rc::downgrade(worker);
+    worker.local().spawn(async move {
+        let _slot = slot;
+        if let Err(error) = connection.await {
+            debug!(instance = %held.instance(), %error, "shared connection to an instance ended");
+        }
+        if let Some(worker) = home.upgrade() {
+            worker.pools(|pools| pools.unshare(&held));
+        }
+    });
+    Ok(sender)
 }

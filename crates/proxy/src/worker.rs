@@ -1,30 +1,29 @@
 //! One worker: a thread with everything a request needs, shared with no other.
 
 use crate::{
-    body::{Download, Upload},
+    alarm::Alarms,
+    balancer::Balancer,
+    buffer::{Buffer, Spare},
     cluster::{Cluster, View},
-    config::{
-        ACCEPT_PAUSE, CONNECTIONS_MAX, Config, HEAD_SIZE_MAX, HEADERS_MAX, NEXT_HEAD_TIMEOUT,
-        STREAMS_MAX,
-    },
+    config::{ACCEPT_PAUSE, CONNECTIONS_MAX, Config, SCRATCH_KEPT_MAX, SCRATCH_SIZE_MAX},
     connection,
     endpoint::{Endpoint, InFlight},
+    exchange::Scratch,
     listener::Listener,
+    record::{Record, Summary},
     service::Shared,
+    settings::Traffic,
     snapshot::Snapshot,
-    upstream::{Http1, Http2, Pools},
+    transport::Transport,
+    upstream::{IdHasher, Pools},
 };
-use base::{Moment, ServiceName};
-use hyper_util::{rt::TokioTimer, server::conn::auto};
-use logic::{
-    balance::{Picker, Random},
-    retry::Budget,
-};
+use base::Moment;
+use logic::balance::Random;
 use runtime::Local;
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    future::Future,
+    hash::BuildHasherDefault,
     io,
     net::SocketAddr,
     rc::Rc,
@@ -40,37 +39,46 @@ use tracing::{debug, error, warn};
 /// How often kept connections are looked through.
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
 
-/// Runs hyper's own tasks on the worker.
-#[derive(Clone, Debug)]
-pub(crate) struct LocalExecutor(pub(crate) Local);
-
-impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    fn execute(&self, task: F) {
-        self.0.spawn(async move { drop(task.await) });
-    }
+/// What endpoint a request wants.
+pub(crate) struct Wanted<'a> {
+    /// What `consistent_hash` goes by.
+    pub(crate) key: Option<u64>,
+    /// None of those that it has tried in vain.
+    pub(crate) tried: &'a [u64],
+    /// None that failed of late.
+    pub(crate) is_choosy: bool,
+    /// None that works on so many.
+    pub(crate) open_max: u64,
 }
+
+type Balancers = HashMap<u64, Rc<Balancer>, BuildHasherDefault<IdHasher>>;
 
 /// One worker's state.
 pub(crate) struct Worker {
     index: usize,
     shared: Arc<Shared>,
     local: Local,
-    server: auto::Builder<LocalExecutor>,
+    alarms: Rc<Alarms>,
+    spare: RefCell<Spare>,
+    scratches: RefCell<Vec<Box<Scratch>>>,
+    /// The time when it was asked for last.
+    recent: Cell<Moment>,
+    /// Bodies that are being packed.
+    encoders: Cell<usize>,
+    /// `Date`'s value, and the second of our clock in which it was made.
+    date: RefCell<(u64, [u8; 29])>,
     /// The snapshot and its revision as this worker saw them last.
     snapshot: RefCell<(u64, Rc<Snapshot>)>,
-    balancers: RefCell<HashMap<ServiceName, Balancer>>,
+    /// By [`crate::cluster::health::Health::id`].
+    balancers: RefCell<Balancers>,
+    /// For services of which nothing is set.
+    traffic: Traffic,
     pools: RefCell<Pools>,
     random: RefCell<Random>,
     /// Client connections, tunnels and responses under way.
     active: Cell<usize>,
     /// Somebody became inactive.
     quieter: Notify,
-}
-
-/// What one worker remembers of one service.
-struct Balancer {
-    picker: Picker,
-    budget: Budget,
 }
 
 /// Something that a shutdown waits for, until it is dropped.
@@ -99,12 +107,82 @@ impl Worker {
         &self.local
     }
 
-    pub(crate) fn server(&self) -> &auto::Builder<LocalExecutor> {
-        &self.server
+    pub(crate) fn alarms(&self) -> &Rc<Alarms> {
+        &self.alarms
+    }
+
+    /// An empty buffer of the usual size.
+    pub(crate) fn small(&self) -> Buffer {
+        self.spare.borrow_mut().small()
+    }
+
+    /// An empty buffer for large bodies.
+    pub(crate) fn large(&self) -> Buffer {
+        self.spare.borrow_mut().large()
+    }
+
+    /// Takes a buffer back.
+    pub(crate) fn give(&self, buffer: Buffer) {
+        self.spare.borrow_mut().give(buffer);
+    }
+
+    /// Memory for an exchange.
+    pub(crate) fn scratch(&self) -> Box<Scratch> {
+        self.scratches.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes memory of an exchange back, unless a giant head has blown it up.
+    pub(crate) fn give_scratch(&self, scratch: Box<Scratch>) {
+        let mut kept = self.scratches.borrow_mut();
+        if kept.len() < SCRATCH_KEPT_MAX && scratch.capacity() <= SCRATCH_SIZE_MAX {
+            kept.push(scratch);
+        }
+    }
+
+    /// Bodies that are being packed on this worker.
+    pub(crate) fn encoders(&self) -> &Cell<usize> {
+        &self.encoders
+    }
+
+    /// The time of day.
+    pub(crate) fn date_exact(&self) -> base::Timestamp {
+        self.shared.clock.date()
+    }
+
+    /// The value of `Date` (RFC 9110 §6.6.1).
+    pub(crate) fn date(&self) -> [u8; 29] {
+        let second = self.recent.get().since_start().as_secs();
+        let mut date = self.date.borrow_mut();
+        if date.0 != second {
+            let time = Duration::from_millis(self.shared.clock.date().millis());
+            let text = httpdate::fmt_http_date(std::time::UNIX_EPOCH + time);
+            if let Ok(text) = text.as_bytes().try_into() {
+                *date = (second, text);
+            }
+        }
+        date.1
+    }
+
+    /// Notes a finished request; `make` is called when somebody takes it.
+    pub(crate) fn record(&self, summary: &Summary<'_>, make: impl FnOnce() -> Record) {
+        self.shared.requests.record(self.index, summary, make);
+    }
+
+    /// Lets `change` see the kept connections.
+    pub(crate) fn pools<T>(&self, change: impl FnOnce(&mut Pools) -> T) -> T {
+        change(&mut self.pools.borrow_mut())
     }
 
     pub(crate) fn now(&self) -> Moment {
-        self.shared.clock.now()
+        let now = self.shared.clock.now();
+        self.recent.set(now);
+        now
+    }
+
+    /// The time when [`Worker::now`] was asked last: good enough wherever a request has just come or gone, and
+    /// free.
+    pub(crate) fn recent(&self) -> Moment {
+        self.recent.get()
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
@@ -129,80 +207,76 @@ impl Worker {
         draw(&mut self.random.borrow_mut())
     }
 
-    /// Picks an endpoint and counts the request in at it. Endpoints that failed of late come last, or
-    /// not at all when `spare_penalised`.
+    /// How the traffic to a service is bounded.
+    pub(crate) fn traffic<'a>(&'a self, cluster: &'a Cluster) -> &'a Traffic {
+        cluster.traffic().unwrap_or(&self.traffic)
+    }
+
+    /// Picks an endpoint and counts the request in at it. Endpoints that failed of late come last, or not at
+    /// all when it is choosy.
     pub(crate) fn begin(
         &self,
         cluster: &Cluster,
-        key: Option<u64>,
-        tried: &[u64],
-        spare_penalised: bool,
+        balancer: &Balancer,
+        now_ms: u64,
+        wanted: &Wanted<'_>,
     ) -> Option<InFlight> {
-        let slow_start_ms = u64::try_from(self.config().slow_start.as_millis()).unwrap_or(0);
-        let now_ms = self.now_ms();
-        let mut view = View { cluster, now_ms, slow_start_ms, tried, spare_penalised: true };
+        let traffic = self.traffic(cluster);
+        let mut view = View::new(cluster, traffic, now_ms, wanted.tried, wanted.open_max);
+        balancer.follow(cluster.algorithm, self.index);
+        let mut random = self.random.borrow_mut();
         loop {
-            let picked =
-                self.balancer(cluster, |balancer, random| balancer.picker.pick(&view, key, random));
-            match picked {
-                // `None`: it began to drain meanwhile; the next round passes it over.
-                Some(at) => match cluster.members[at].begin() {
+            match balancer.pick(&view, wanted.key, &mut random) {
+                // `None`: it began to drain meanwhile, or others came first; the next round passes it over.
+                Some(at) => match cluster.members[at].begin(wanted.open_max) {
                     Some(in_flight) => return Some(in_flight),
                     None => continue,
                 },
-                None if view.spare_penalised && !spare_penalised => view.spare_penalised = false,
+                None if view.is_choosy && !wanted.is_choosy => view.is_choosy = false,
                 None => return None,
             }
         }
     }
 
-    /// Lets `change` see the retry budget of a service.
-    pub(crate) fn budget<T>(&self, cluster: &Cluster, change: impl FnOnce(&mut Budget) -> T) -> T {
-        self.balancer(cluster, |balancer, _| change(&mut balancer.budget))
-    }
-
-    fn balancer<T>(
-        &self,
-        cluster: &Cluster,
-        act: impl FnOnce(&mut Balancer, &mut Random) -> T,
-    ) -> T {
+    /// What this worker remembers of a service.
+    pub(crate) fn balancer(&self, cluster: &Cluster) -> Rc<Balancer> {
         let mut balancers = self.balancers.borrow_mut();
-        let mut random = self.random.borrow_mut();
-        let start = self.index;
-        if !balancers.contains_key(&cluster.service) {
-            let picker = Picker::new(cluster.algorithm, start);
-            let budget = Budget::new(self.now());
-            balancers.insert(cluster.service.clone(), Balancer { picker, budget });
-        }
-        let balancer = balancers.get_mut(&cluster.service).expect("it was put there just above");
-        if balancer.picker.algorithm() != cluster.algorithm {
-            balancer.picker = Picker::new(cluster.algorithm, start);
-        }
-        act(balancer, &mut random)
+        let new = || Rc::new(Balancer::new(cluster.algorithm, self.index, self.now()));
+        Rc::clone(balancers.entry(cluster.health.id).or_insert_with(new))
     }
 
-    pub(crate) fn kept(&self, endpoint: &Endpoint, age_max: Duration) -> Option<Http1> {
-        self.pools.borrow_mut().take(endpoint, self.now_ms(), millis(age_max))
+    /// Asks all workers to let go of idle connections that others want.
+    pub(crate) fn want_room(&self) {
+        self.shared.wanted.send_replace(());
     }
 
-    pub(crate) fn keep(&self, endpoint: &Arc<Endpoint>, connection: Http1) {
-        self.pools.borrow_mut().keep(endpoint, connection, self.now_ms());
+    pub(crate) fn kept(&self, endpoint: &Endpoint, age_max: Duration) -> Option<Transport> {
+        self.pools.borrow_mut().take(endpoint, moment_ms(self.recent()), millis(age_max))
     }
 
-    pub(crate) fn shared_connection(&self, endpoint: &Endpoint) -> Option<Http2> {
-        self.pools.borrow_mut().shared(endpoint)
-    }
-
-    pub(crate) fn share(&self, endpoint: &Arc<Endpoint>, connection: &Http2) {
-        self.pools.borrow_mut().share(endpoint, connection);
+    pub(crate) fn keep(&self, endpoint: &Arc<Endpoint>, connection: Transport) {
+        self.pools.borrow_mut().keep(endpoint, connection, moment_ms(self.recent()));
     }
 
     fn prune(&self) {
         let age_max_ms = millis(self.config().upstream_idle);
         self.pools.borrow_mut().prune(self.now_ms(), age_max_ms);
+        if self.active.get() == 0 {
+            self.spare.borrow_mut().shrink();
+            let mut scratches = self.scratches.borrow_mut();
+            let half = scratches.len() / 2;
+            scratches.truncate(half);
+        }
         let snapshot = self.snapshot();
-        self.balancers.borrow_mut().retain(|service, _| snapshot.clusters.contains_key(service));
+        let mut known: Vec<u64> = snapshot.clusters.values().map(|it| it.health.id).collect();
+        known.sort_unstable();
+        self.balancers.borrow_mut().retain(|id, _| known.binary_search(id).is_ok());
     }
+}
+
+/// A moment in milliseconds of the data plane's clock.
+pub(crate) fn moment_ms(moment: Moment) -> u64 {
+    millis(moment.since_start())
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -211,26 +285,20 @@ fn millis(duration: Duration) -> u64 {
 
 /// The main task of worker `index`: starts and prunes, until the data plane stops.
 pub(crate) async fn run(shared: Arc<Shared>, index: usize, seed: u64, local: Local) {
-    let mut server = auto::Builder::new(LocalExecutor(local.clone()));
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(NEXT_HEAD_TIMEOUT)
-        .max_buf_size(HEAD_SIZE_MAX)
-        .max_headers(HEADERS_MAX);
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(u32::try_from(HEAD_SIZE_MAX).unwrap_or(u32::MAX));
     let revision = shared.revision.load(SeqCst);
     let snapshot = Rc::new(Snapshot::clone(&shared.snapshot.load()));
     let worker = Rc::new(Worker {
         index,
         local,
-        server,
+        alarms: Alarms::new(shared.clock),
+        spare: RefCell::default(),
+        scratches: RefCell::default(),
+        recent: Cell::new(shared.clock.now()),
+        encoders: Cell::new(0),
+        date: RefCell::new((u64::MAX, [b' '; 29])),
         snapshot: RefCell::new((revision, snapshot)),
         balancers: RefCell::default(),
+        traffic: shared.config.traffic(),
         pools: RefCell::default(),
         random: RefCell::new(Random::new(seed)),
         active: Cell::new(0),
@@ -239,22 +307,29 @@ pub(crate) async fn run(shared: Arc<Shared>, index: usize, seed: u64, local: Loc
     });
     let mut listeners = shared.listeners.subscribe();
     let mut changed = shared.changed.subscribe();
+    let mut wanted = shared.wanted.subscribe();
     let mut stop = shared.stop.subscribe();
     let mut prune = tokio::time::interval(PRUNE_EVERY);
+    let alarms = Rc::clone(&worker.alarms);
+    worker.local.spawn(async move { alarms.run().await });
     loop {
         let open: Vec<Arc<Listener>> = listeners.borrow_and_update().to_vec();
         for listener in open {
-            if let Some(socket) = listener.take(index) {
+            while let Some(socket) = listener.take(index) {
+                let listener = Arc::clone(&listener);
                 worker.local.spawn(accept(Rc::clone(&worker), listener, socket));
             }
         }
         tokio::select! {
-            _ = listeners.changed() => {}
+            // Connections of a listener that closes must hear of it.
+            _ = listeners.changed() => worker.alarms.wake_all(),
             _ = changed.changed() => worker.prune(),
+            _ = wanted.changed() => worker.pools(Pools::make_room),
             _ = prune.tick() => worker.prune(),
             _ = stop.wait_for(Option::is_some) => break,
         }
     }
+    worker.alarms.wake_all();
     let deadline = stop.borrow().unwrap_or_else(tokio::time::Instant::now);
     let quiet = async {
         loop {
@@ -327,6 +402,3 @@ async fn admit(
         }
     }
 }
-
-/// What is sent up and down must stay small: it is moved with every request.
-const _: () = assert!(size_of::<Upload>() <= 40 && size_of::<Download>() <= 40);

@@ -1,6 +1,6 @@
 //! What the supervisor is made of.
 
-use base::InstanceId;
+use base::{InstanceId, ServiceName};
 use manifest::Program;
 use ports::{
     host::Host,
@@ -8,7 +8,13 @@ use ports::{
     traffic::Traffic,
 };
 use runtime::Clock;
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 /// Names who holds a TCP port of this machine, in words (`nginx (process 123)`), if it can be found out.
 pub type PortHolder = Arc<dyn Fn(u16) -> Option<String> + Send + Sync>;
@@ -50,11 +56,23 @@ impl fmt::Debug for Config {
     }
 }
 
+/// What a node that hands over knows and the file does not say. What it says of services that are not in the
+/// file is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// How many instances a service was scaled to by hand.
+    pub counts: BTreeMap<ServiceName, u32>,
+    /// Services that were stopped by hand.
+    pub stopped: BTreeSet<ServiceName>,
+    /// Instances that ended well and are not started again: jobs that are done.
+    pub completed: BTreeSet<InstanceId>,
+}
+
 /// What a restart is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// All instances of a service, one after another.
-    Service(base::ServiceName),
+    Service(ServiceName),
     /// One instance.
     Instance(InstanceId),
     /// Every service.
@@ -65,9 +83,9 @@ pub enum Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunRequest {
     /// Whose folder and environment it gets.
-    pub service: base::ServiceName,
+    pub service: ServiceName,
     /// What runs; `None`: the service's or job's own program.
     pub program: Option<Program>,
     /// Added to the environment.
-    pub env: std::collections::BTreeMap<String, String>,
+    pub env: BTreeMap<String, String>,
 }

@@ -35,7 +35,7 @@ mod tests;
 mod unit;
 
 pub use board::{EVENTS_MAX, Event};
-pub use config::{Config, PortCheck, PortHolder, RunRequest, Target};
+pub use config::{Carried, Config, PortCheck, PortHolder, RunRequest, Target};
 pub use error::Error;
 pub use portbook::{PORT_COUNT, PORT_FIRST, port_is_free};
 pub use service::{BUILDS_MAX, Handle, INSTANCES_MAX, Service};

@@ -2,7 +2,7 @@
 
 use crate::{
     board::{Board, Event},
-    config::{Config, RunRequest, Target},
+    config::{Carried, Config, RunRequest, Target},
     error::Error,
     plan,
     portbook::PortBook,
@@ -63,6 +63,14 @@ impl Service {
     /// # Cancel safety
     /// Not cancel safe: runs found may be left unattended.
     pub async fn start(config: Config, system: System) -> Self {
+        Self::take_over(config, system, Carried::default()).await
+    }
+
+    /// As [`Self::start`], with what the earlier node told when it handed over.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: runs found may be left unattended.
+    pub async fn take_over(config: Config, system: System, carried: Carried) -> Self {
         let board = Arc::new(Board::new(&system.name));
         let shared = Shared {
             ports: Arc::new(PortBook::new(
@@ -74,7 +82,7 @@ impl Service {
             board,
         };
         arrange(&shared, &system);
-        let table = Table::start(&shared, system).await;
+        let table = Table::start(&shared, system, &carried).await;
         let inner = Inner { shared, stopping: AtomicBool::new(false), table: Mutex::new(table) };
         let handle = Handle(Arc::new(inner));
         handle.sample_usage().await;

@@ -122,3 +122,16 @@ fn usage_and_memory_kills_are_read() {
     assert_eq!(memory(&group), Some(4096));
     assert_eq!(processes(&group), [1, 2, 3]);
 }
+
+#[test]
+fn a_node_started_by_one_that_stepped_aside_uses_the_same_groups() {
+    let (root, sources, own) = machine("aside", "cpu");
+    populate(&own.join("flotilla-shop"));
+    fs::create_dir_all(own.join("node")).unwrap();
+    fs::write(root.join("own"), "0::/user/app/node\n").unwrap();
+    let groups = Cgroups::prepare(&sources, "shop");
+    assert_eq!(groups.home, Some(own.join("flotilla-shop")));
+    // A group that happens to be called so is nobody's business.
+    let groups = Cgroups::prepare(&sources, "other");
+    assert_eq!(groups.home, Some(own.join("node/flotilla-other")));
+}

@@ -2,13 +2,20 @@
 
 use crate::{
     answer::{Answer, Problem, json},
-    backend::{Apply, Run, RunProgram, Target},
+    backend::{Apply, Replace, Run, RunProgram, Target},
     context::Context,
     wire,
 };
 use base::ServiceName;
 use http::StatusCode;
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
+
+/// How long open connections of a node that was replaced may go on when nobody said: as long as a request may
+/// take until its answer begins, and longer than most clients keep a connection they do not use.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// The longest such time: a day. Whoever keeps a connection longer loses it to other things too.
+const GRACE_MAX: Duration = Duration::from_secs(86_400);
 
 pub(crate) async fn restart_service(context: Context) -> Result<Answer, Problem> {
     let accepted = accepted(&context);
@@ -81,6 +88,19 @@ pub(crate) async fn run(context: Context) -> Result<Answer, Problem> {
     let instance = context.backend.run(Run { service, program, env: request.env }).await?;
     let started = wire::Started { instance: instance.to_string(), events_after };
     Ok(json(StatusCode::ACCEPTED, &started))
+}
+
+pub(crate) async fn replace(context: Context) -> Result<Answer, Problem> {
+    let request: wire::ReplaceNode =
+        if context.body.is_empty() { wire::ReplaceNode::default() } else { context.read()? };
+    let grace = request.grace_ms.map_or(GRACE, Duration::from_millis);
+    if grace > GRACE_MAX {
+        let most = GRACE_MAX.as_secs();
+        return Err(Problem::bad_request(format!("`grace_ms` is at most {most}000")));
+    }
+    let program = request.program.map(PathBuf::from);
+    let pid = context.backend.replace(Replace { program, grace }).await?;
+    Ok(json(StatusCode::OK, &wire::Replaced { pid }))
 }
 
 pub(crate) async fn shutdown(context: Context) -> Result<Answer, Problem> {

@@ -18,6 +18,9 @@ fn sample(operation: &str) -> (&'static str, &'static str) {
         "events" => ("/v1/events?after=1", ""),
         "logs" => ("/v1/logs?service=users&tail=5&level=info&grep=l&stream=out&stream=err", ""),
         "traffic" => ("/v1/traffic", ""),
+        "requests" => {
+            ("/v1/requests?service=users&status=5xx&status=404&path=/a&slower=1ms&tail=5", "")
+        }
         "top" => ("/v1/top", ""),
         "openapi" => ("/v1/openapi.json", ""),
         "restart_service" => ("/v1/services/users/restart", ""),
@@ -28,6 +31,7 @@ fn sample(operation: &str) -> (&'static str, &'static str) {
         "restart_all" => ("/v1/restart", ""),
         "apply" => ("/v1/apply", r#"{"file":"flotilla.yaml","environment":"prod","dry_run":true}"#),
         "run" => ("/v1/run", r#"{"service":"users","shell":"echo hi","env":{"A":"1"}}"#),
+        "restart_node" => ("/v1/node/restart", r#"{"program":"/x/flotilla","grace_ms":5}"#),
         "shutdown" => ("/v1/shutdown", ""),
         other => panic!("write a sample request for {other}"),
     }
@@ -39,6 +43,7 @@ async fn every_endpoint_answers_as_the_document_says() {
     setup.fake.happen("started");
     setup.fake.happen("ready");
     setup.fake.print(["line 1".into(), "ERROR line 2".into()]);
+    setup.fake.answered("/a/b", 503);
     let document = openapi::document();
     let bearer = bearer();
     let table = routes::table();
@@ -72,6 +77,7 @@ async fn every_endpoint_answers_as_the_document_says() {
             "restart All",
             "Apply { file: Some(\"flotilla.yaml\"), environment: Some(\"prod\"), dry_run: true }",
             "run Some(Shell(\"echo hi\")) {\"A\": \"1\"}",
+            "Replace { program: Some(\"/x/flotilla\"), grace: 5ms }",
             "shutdown",
         ]
     );

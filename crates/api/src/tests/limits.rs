@@ -93,6 +93,7 @@ pub(super) fn connection(
         table: routes::table(),
         document: "{}".into(),
         streams: Arc::new(Semaphore::new(4)),
+        retiring: watch::Sender::new(None).subscribe(),
     });
     tasks.spawn("connection", |stop| serve(Box::new(server), shared, None, stop));
     (client, fake)

@@ -77,7 +77,9 @@ pub(crate) enum Command {
     Logs(Logs),
     /// Show who uses the machine and who gets the traffic
     Top(Names),
-    /// Restart services or instances
+    /// Show the requests that failed or were slow, or all as they come
+    Requests(Requests),
+    /// Restart services or instances, or the node itself
     Restart(Restart),
     /// Change how many instances run
     Scale(Scale),
@@ -182,6 +184,29 @@ pub(crate) struct Logs {
     pub tail: Option<u64>,
 }
 
+/// `requests`
+#[derive(Debug, Args)]
+pub(crate) struct Requests {
+    /// Show all requests as they end, until Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only those to this service; may be repeated
+    #[arg(long = "service", value_name = "SERVICE")]
+    pub services: Vec<String>,
+    /// Only this status: 404, 5xx, 500-504; may be repeated
+    #[arg(long = "status", value_name = "STATUS", value_parser = parse_status)]
+    pub statuses: Vec<String>,
+    /// Only paths that begin so
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+    /// Only those that took at least so long
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub slower: Option<Duration>,
+    /// Only the newest N of the kept ones [default: 50, with --follow 0]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub tail: Option<u64>,
+}
+
 /// How grave a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Level {
@@ -195,11 +220,17 @@ pub(crate) enum Level {
 #[derive(Debug, Args)]
 pub(crate) struct Restart {
     /// Services or instances (`users`, `users/2`)
-    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "NAME", required_unless_present_any = ["all", "node"], conflicts_with = "all")]
     pub names: Vec<String>,
     /// Every service
     #[arg(long)]
     pub all: bool,
+    /// Not the services but the node, by this program: they go on, and no connection is refused
+    #[arg(long, conflicts_with_all = ["all", "names", "wait"])]
+    pub node: bool,
+    /// How long open connections of the old node may go on
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s", requires = "node", conflicts_with_all = ["all", "names"])]
+    pub grace: Duration,
     #[command(flatten)]
     pub waiting: Waiting,
 }
@@ -293,6 +324,9 @@ pub(crate) struct Node {
     pub no_build: bool,
     #[arg(long)]
     pub stop_survivors: bool,
+    /// Take over from the node on the other end of standard input
+    #[arg(long)]
+    pub succeed: bool,
 }
 
 /// `__guard`
@@ -300,6 +334,11 @@ pub(crate) struct Node {
 pub(crate) struct Guard {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<OsString>,
+}
+
+/// Checks a status; the node reads it.
+fn parse_status(text: &str) -> Result<String, String> {
+    proxy::record::parse_status(text).map(|_range| text.to_owned())
 }
 
 /// Reads `users=5`.
@@ -335,7 +374,11 @@ pub(crate) fn command() -> clap::Command {
             .help("The file or folder [default: the nearest one, from here upwards]")
     };
     Cli::command().arg(file().short('f')).mut_subcommands(|command| {
-        let file = if command.get_name() == "logs" { file() } else { file().short('f') };
+        let file = if matches!(command.get_name(), "logs" | "requests") {
+            file()
+        } else {
+            file().short('f')
+        };
         command.arg(file)
     })
 }
@@ -403,6 +446,10 @@ mod tests {
             "flotilla scale =1",
             "flotilla restart",
             "flotilla restart users --all",
+            "flotilla restart users --node",
+            "flotilla restart --all --grace 1s",
+            "flotilla requests --status 6xx",
+            "flotilla requests --slower soon",
             "flotilla wait --timeout 10",
             "flotilla wait --for happy",
             "flotilla -q -v ps",

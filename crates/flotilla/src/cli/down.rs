@@ -187,6 +187,8 @@ fn clean(context: &Context, place: &Place) -> Result<(), Failure> {
         stop_survivors: true,
         ready: None,
         no_build: true,
+        verbose: context.verbose,
+        predecessor: None,
     };
     let end = runtime.block_on(node::run(options, pending(), pending()));
     runtime.shutdown_background();

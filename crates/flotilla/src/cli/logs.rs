@@ -10,9 +10,13 @@ use super::{
     words,
 };
 use api::{Client, client, wire};
+use std::time::Duration;
 
 /// Lines shown before the new ones when `--follow` has no `--tail`: enough to see what is going on.
 const FOLLOW_TAIL: u64 = 20;
+
+/// Before a stream that ended is asked for again, so that a node that ends them all is not asked all the time.
+pub(super) const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(context: &Context, args: &Logs) -> Outcome {
     let client = context.place()?.client();
@@ -74,19 +78,30 @@ async fn pages(
     }
 }
 
-/// Prints lines until the node ends.
+/// Prints lines until the system ends. A node that is replaced ends its streams; the next one goes on with them.
 async fn follow(
     client: &Client,
-    question: wire::LogQuery,
+    mut question: wire::LogQuery,
     printer: &mut Printer,
 ) -> Result<(), Failure> {
-    let mut stream = client.log_stream(&question).await.map_err(|e| locate::unanswered(&e))?;
     loop {
-        match stream.next().await {
-            Ok(Some(batch)) => printer.print(&batch.data)?,
-            Ok(None) | Err(client::Error::Broken(_)) => return Ok(()),
+        let mut stream = match client.log_stream(&question).await {
+            Ok(stream) => stream,
+            Err(client::Error::NotRunning { .. }) => return Ok(()),
             Err(e) => return Err(locate::unanswered(&e)),
+        };
+        loop {
+            match stream.next().await {
+                Ok(Some(batch)) => {
+                    question.after = Some(batch.id);
+                    question.tail = None;
+                    printer.print(&batch.data)?;
+                }
+                Ok(None) | Err(client::Error::Broken(_)) => break,
+                Err(e) => return Err(locate::unanswered(&e)),
+            }
         }
+        tokio::time::sleep(RECONNECT_PAUSE).await;
     }
 }
 

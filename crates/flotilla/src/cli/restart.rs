@@ -6,12 +6,18 @@ use super::{
     exit::{Exit, Failure, Outcome},
     follow::{self, Follow, Goal},
     locate,
+    ps::to_json,
+    words,
 };
-use api::Client;
+use api::{Client, wire};
 use base::InstanceId;
+use std::{env, time::Instant};
 
-/// Restarts the named services and instances, or all.
+/// Restarts the named services and instances, or all, or the node.
 pub(crate) async fn restart(context: &Context, args: &Restart) -> Outcome {
+    if args.node {
+        return node(context, args).await;
+    }
     let client = context.place()?.client();
     let status = client.status().await.map_err(|e| locate::unanswered(&e))?;
     locate::known(&args.names, &status)?;
@@ -28,6 +34,32 @@ pub(crate) async fn restart(context: &Context, args: &Restart) -> Outcome {
             .push(name.split_once('/').map_or(name.as_str(), |(service, _)| service).to_owned());
     }
     effect(context, &client, &services, Some(revision), &args.waiting, "restarting").await
+}
+
+/// Replaces the node by a new process of this program.
+async fn node(context: &Context, args: &Restart) -> Outcome {
+    let started = Instant::now();
+    let client = context.place()?.client();
+    let system = client.system().await.map_err(|e| locate::unanswered(&e))?;
+    if !system.detached {
+        let text =
+            format!("the node (process {}) belongs to a terminal and ends with it", system.pid);
+        let help = "stop it there with `q` and start it anew; a node that was started with \
+                    `flotilla up -d` can be replaced while its system runs";
+        return Err(Failure::with_help(Exit::Failure, text, help));
+    }
+    let program = env::current_exe().ok().and_then(|path| path.into_os_string().into_string().ok());
+    let grace_ms = u64::try_from(args.grace.as_millis()).unwrap_or(u64::MAX);
+    context.out.say(&format!("replacing the node (process {})", system.pid));
+    let request = wire::ReplaceNode { program, grace_ms: Some(grace_ms) };
+    let replaced = client.restart_node(&request).await.map_err(|e| locate::unanswered(&e))?;
+    if context.out.is_json() {
+        context.out.json(&to_json(&replaced)?)?;
+        return Ok(Exit::Success);
+    }
+    let (pid, took) = (replaced.pid, words::duration(started.elapsed()));
+    context.out.say(&format!("the node is process {pid} now, after {took}; the services went on"));
+    Ok(Exit::Success)
 }
 
 /// Restarts a service or an instance and returns the revision before the effect.

@@ -1,10 +1,13 @@
 //! The node as the admin API sees it.
 
-use super::{containers, edges, gateway_error, load, traffic::Meter};
+use super::{
+    containers, control::Wishes, edges, gateway_error, handover::Asked, load, plane, succession,
+    traffic::Meter,
+};
 use adapter_docker::DockerHost;
 use adapter_local::LocalHost;
 use api::{
-    backend::{Applied, Apply, Backend, Error, Run, RunProgram, Target},
+    backend::{Applied, Apply, Backend, Error, Replace, Run, RunProgram, Target},
     wire,
 };
 use async_trait::async_trait;
@@ -18,12 +21,14 @@ use std::{
     time::Duration,
 };
 use supervisor::Status;
-use tokio::sync::watch;
+use tokio::sync::{mpsc::error::TrySendError, oneshot};
 
 /// The parts of the node that answer questions.
 pub(super) struct NodeBackend {
     pub(super) supervisor: supervisor::Handle,
     pub(super) gateway: gateway::Handle,
+    pub(super) access_log: gateway::AccessLogHandle,
+    pub(super) requests: proxy::record::Requests,
     pub(super) logs: observe::Handle,
     pub(super) meter: Meter,
     pub(super) host: Arc<LocalHost>,
@@ -34,7 +39,7 @@ pub(super) struct NodeBackend {
     pub(super) present: Mutex<Present>,
     /// One apply at a time: a second one would compare with a half-changed system.
     pub(super) applying: tokio::sync::Mutex<()>,
-    pub(super) shutdown: watch::Sender<bool>,
+    pub(super) wishes: Wishes,
     /// The node's own processor time at the last looks.
     pub(super) usage: Mutex<Looks>,
 }
@@ -50,6 +55,7 @@ pub(super) struct Looks {
 const USAGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is applied at present.
+#[derive(Clone)]
 pub(super) struct Present {
     pub(super) file: PathBuf,
     pub(super) environment: Option<String>,
@@ -60,6 +66,21 @@ pub(super) struct Present {
 impl NodeBackend {
     fn present<T>(&self, read: impl FnOnce(&Present) -> T) -> T {
         read(&self.present.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The file and the environment that are applied.
+    pub(super) fn file_and_environment(&self) -> (PathBuf, Option<String>) {
+        self.present(|present| (present.file.clone(), present.environment.clone()))
+    }
+
+    /// Lets `read` see the system that is applied.
+    pub(super) fn with_system<T>(&self, read: impl FnOnce(&System) -> T) -> T {
+        self.present(|present| read(&present.system))
+    }
+
+    /// What is applied.
+    pub(super) fn applied(&self) -> Present {
+        self.present(Present::clone)
     }
 
     /// What is not as the file asks for, on this machine.
@@ -152,10 +173,15 @@ impl Backend for NodeBackend {
             // The services that need it say so themselves.
             tracing::warn!("{}", diagnostic.message);
         }
-        // The gateway first: it may refuse (a taken port), and then nothing has changed.
-        self.gateway
-            .apply(&loaded.system)
-            .map_err(|e| Error::Invalid(vec![*gateway_error(&e, &loaded.system)]))?;
+        // These two first: they may refuse (a taken port), and then nothing has changed.
+        plane::write_to(&self.access_log, &loaded.system).map_err(|d| Error::Invalid(vec![*d]))?;
+        if let Err(e) = self.gateway.apply(&loaded.system) {
+            let before = self.present(|p| plane::write_to(&self.access_log, &p.system));
+            if let Err(diagnostic) = before {
+                tracing::warn!("{}", diagnostic.message);
+            }
+            return Err(Error::Invalid(vec![*gateway_error(&e, &loaded.system)]));
+        }
         let changes = self.supervisor.apply(loaded.system.clone()).await.map_err(refusal)?;
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         // The admin API stays where it is until the next start.
@@ -241,8 +267,29 @@ impl Backend for NodeBackend {
         })
     }
 
+    fn requests(&self) -> proxy::record::Requests {
+        self.requests.clone()
+    }
+
+    async fn replace(&self, request: Replace) -> Result<u32, Error> {
+        // An apply that is under way would be lost.
+        let _none = self.applying.lock().await;
+        if let Some(obstacle) = succession::obstacle(self.detached, &self.supervisor.status()) {
+            return Err(Error::Conflict(obstacle));
+        }
+        let (reply, answer) = oneshot::channel();
+        let asked = Asked { program: request.program, grace: request.grace, reply };
+        match self.wishes.handover.try_send(asked) {
+            Ok(()) => answer.await.unwrap_or(Err(Error::Stopping)),
+            Err(TrySendError::Full(_)) => {
+                Err(Error::Conflict("the node is being replaced already".to_owned()))
+            }
+            Err(TrySendError::Closed(_)) => Err(Error::Stopping),
+        }
+    }
+
     fn shutdown(&self) {
-        self.shutdown.send_replace(true);
+        self.wishes.shutdown.send_replace(true);
     }
 }
 

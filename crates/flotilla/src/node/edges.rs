@@ -3,7 +3,7 @@
 //! The supervisor compares services only. Without this, a moved gateway or a new route would be applied without a word.
 
 use api::wire::{Action, Change};
-use manifest::{Route, System};
+use manifest::{Gateway, Route, System};
 use std::net::SocketAddr;
 
 /// What differs between the present system and the next one, with the reasons.
@@ -15,6 +15,9 @@ pub(super) fn changes(present: &System, next: &System) -> Vec<Change> {
     }
     if !is_same(&present.gateway.routes, &next.gateway.routes) {
         gateway.push("routes changed".to_owned());
+    }
+    if rest(&present.gateway) != rest(&next.gateway) {
+        gateway.push("settings changed".to_owned());
     }
     let mut admin = Vec::new();
     if present.admin != next.admin {
@@ -30,6 +33,18 @@ pub(super) fn changes(present: &System, next: &System) -> Vec<Change> {
 
 fn address(listen: Option<SocketAddr>) -> String {
     listen.map_or_else(|| "nowhere".to_owned(), |address| address.to_string())
+}
+
+/// What of a gateway is neither its address nor a route, wherever it stands in the file.
+fn rest(gateway: &Gateway) -> Gateway {
+    Gateway {
+        listen: None,
+        listen_place: None,
+        tls_place: None,
+        http_redirect_place: None,
+        routes: Vec::new(),
+        ..gateway.clone()
+    }
 }
 
 /// Whether all requests go where they went; a route that only moved in the file is the same.

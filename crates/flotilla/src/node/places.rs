@@ -5,7 +5,10 @@ use rustix::fs::{FlockOperation, flock};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Seek as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    },
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -16,8 +19,8 @@ const NODE_LOG_LEN_MAX: u64 = 4 << 20;
 /// The state folder, locked for this process as long as this lives.
 pub(crate) struct Places {
     root: PathBuf,
-    /// Held with `flock`: the kernel lets go of it however this process ends.
-    _lock: File,
+    /// Held with `flock`: the kernel lets go of it when the last process that has it ends, however it ends.
+    lock: File,
 }
 
 /// How long the lock of a node that was killed may still be held while the kernel takes the process apart.
@@ -62,6 +65,12 @@ pub(crate) fn hide_from_git(state: &Path) {
     }
 }
 
+fn unusable(root: &Path, error: &io::Error) -> Box<Diagnostic> {
+    let message = format!("the state folder {} cannot be used: {error}", root.display());
+    let help = "make the folder of the system writable, or run as the user who owns it";
+    Box::new(Diagnostic::error(Code::STATE_DIR, message).help(help))
+}
+
 impl Places {
     /// Makes the folder and takes the lock.
     ///
@@ -69,11 +78,7 @@ impl Places {
     /// F024 when another node has the lock, F027 when the folder cannot be used.
     pub(crate) fn prepare(system_root: &Path) -> Result<Self, Box<Diagnostic>> {
         let root = state_dir(system_root);
-        let fail = |e: &io::Error| {
-            let message = format!("the state folder {} cannot be used: {e}", root.display());
-            let help = "make the folder of the system writable, or run as the user who owns it";
-            Box::new(Diagnostic::error(Code::STATE_DIR, message).help(help))
-        };
+        let fail = |e: &io::Error| unusable(&root, e);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&root).map_err(|e| fail(&e))?;
         hide_from_git(&root);
         let lock_path = root.join("node.lock");
@@ -91,14 +96,39 @@ impl Places {
             let help = "use it (`flotilla ps`), or stop it with `flotilla down`";
             return Err(Box::new(Diagnostic::error(Code::ALREADY_RUNNING, message).help(help)));
         }
-        let written = lock
-            .set_len(0)
-            .and_then(|()| lock.rewind())
-            .and_then(|()| writeln!(lock, "{}", std::process::id()));
-        written.map_err(|e| fail(&e))?;
+        let mut places = Self { root, lock };
+        places.sign().map_err(|e| unusable(&places.root, &e))?;
         // A socket that is still there is of a node that was killed: the lock proves it.
-        drop(fs::remove_file(root.join("flotilla.sock")));
-        Ok(Self { root, _lock: lock })
+        drop(fs::remove_file(places.socket()));
+        Ok(places)
+    }
+
+    /// The folder with the lock of the node that is being replaced, for which nobody else can come between.
+    ///
+    /// # Errors
+    /// F027 when the lock cannot be written.
+    pub(crate) fn inherit(system_root: &Path, lock: OwnedFd) -> Result<Self, Box<Diagnostic>> {
+        let mut places = Self { root: state_dir(system_root), lock: File::from(lock) };
+        places.sign().map_err(|e| unusable(&places.root, &e))?;
+        Ok(places)
+    }
+
+    /// The lock again, for a successor.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub(crate) fn share_lock(&self) -> io::Result<OwnedFd> {
+        Ok(self.lock.try_clone()?.into())
+    }
+
+    /// Writes this process into the lock, for people and for `flotilla doctor`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn sign(&mut self) -> io::Result<()> {
+        self.lock.set_len(0)?;
+        self.lock.rewind()?;
+        writeln!(self.lock, "{}", std::process::id())
     }
 
     pub(crate) fn root(&self) -> &Path {

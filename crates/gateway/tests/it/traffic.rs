@@ -15,17 +15,21 @@ use tokio::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A folder that is removed with the test.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("gateway-{name}-{}", std::process::id()));
         drop(fs::remove_dir_all(&folder));
         fs::create_dir_all(&folder).unwrap();
         Self(folder)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 }
 
@@ -44,14 +48,16 @@ fn id(text: &str) -> InstanceId {
 }
 
 /// A data plane and a gateway on it; the first is kept alive by the caller.
-fn start(state_dir: &Path) -> (proxy::Service, Handle) {
+pub(crate) fn start(state_dir: &Path) -> (proxy::Service, Handle) {
     let config = proxy::Config {
         workers: 2,
         no_instance_wait: Duration::from_millis(50),
         ..proxy::Config::default()
     };
     let (data_plane, handle) = proxy::Service::start(config).unwrap();
-    let (_, handle) = Service::start(Config { state_dir: state_dir.to_owned() }, handle).unwrap();
+    let (_, handle) =
+        Service::start(Config { state_dir: state_dir.to_owned(), ca_folder: None }, handle)
+            .unwrap();
     (data_plane, handle)
 }
 
@@ -65,22 +71,19 @@ fn system(listen: Option<SocketAddr>, routes: &[(&str, &str)]) -> System {
         text: "".into(),
     };
     let route = |(prefix, service): &(&str, &str)| Route {
-        host: None,
-        path: PathMatch::Prefix((*prefix).to_owned()),
-        methods: vec![],
-        headers: vec![],
         to: vec![Target { service: name(service), weight: 1 }],
-        strip: false,
-        timeout: None,
-        retries: None,
-        place: place.clone(),
+        ..Route::new(PathMatch::Prefix((*prefix).to_owned()), place.clone())
     };
     System {
         name: "shop".to_owned(),
         root: PathBuf::from("/"),
         files: vec![],
         services: vec![service("users", Balance::default()), service("items", Balance::default())],
-        gateway: Gateway { listen, listen_place: None, routes: routes.iter().map(route).collect() },
+        gateway: Gateway {
+            listen,
+            routes: routes.iter().map(route).collect(),
+            ..Gateway::default()
+        },
         admin: SocketAddr::from((LOOPBACK, 8081)),
         admin_place: None,
     }
@@ -97,6 +100,7 @@ fn service(text: &str, balance: Balance) -> manifest::Service {
         instances: 1,
         needs: vec![],
         balance,
+        traffic: manifest::Traffic::default(),
         port: None,
         listens: true,
         probes: manifest::Probes::default(),

@@ -15,6 +15,10 @@ impl Reader<'_> {
             let mark = tree.at(&["gateway", "listen"]).map(|node| node.mark.clone());
             self.claim(&mut used, (listen.port(), "the gateway".to_owned(), mark));
         }
+        if let Some(redirect) = gateway.http_redirect {
+            let mark = tree.at(&["gateway", "http_redirect"]).map(|node| node.mark.clone());
+            self.claim(&mut used, (redirect.port(), "`http_redirect`".to_owned(), mark));
+        }
         let mark = tree.at(&["admin", "listen"]).map(|node| node.mark.clone());
         self.claim(&mut used, (admin.port(), "the admin API".to_owned(), mark));
         for (port, name, mark) in fixed(&self.known, tree) {

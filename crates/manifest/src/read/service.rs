@@ -37,6 +37,8 @@ impl Reader<'_> {
         let (needs, edges) = self.needs(&entry.key, node.get("needs"));
         let probes =
             if is_job { Probes::default() } else { self.health(node.get("health"), listens) };
+        let balance = self.balance(node.get("balance"));
+        let traffic = self.traffic(node, &balance);
         let service = Service {
             kind,
             dir,
@@ -45,7 +47,8 @@ impl Reader<'_> {
             build: found.build,
             instances,
             needs,
-            balance: self.balance(node.get("balance")),
+            balance,
+            traffic,
             port: port(node.get("port")).or(found.port),
             listens,
             probes,

@@ -46,3 +46,18 @@ pub(super) fn words(node: Option<&Node>) -> Option<Vec<String>> {
         }
     }
 }
+
+/// A list of texts, or one.
+pub(super) fn texts(node: Option<&Node>) -> Vec<String> {
+    let nodes = node.map(Node::texts).unwrap_or_default();
+    nodes.iter().filter_map(|node| node.text()).map(str::to_owned).collect()
+}
+
+pub(super) fn percent(node: Option<&Node>, fraction: bool) -> Option<f64> {
+    shape::percent(node?.text()?, fraction).ok()
+}
+
+/// A duration in milliseconds.
+pub(super) fn millis(node: Option<&Node>) -> Option<u64> {
+    u64::try_from(duration(node)?.as_millis()).ok()
+}

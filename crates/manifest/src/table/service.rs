@@ -1,6 +1,11 @@
 //! The keys of a service and of a job.
 
-use super::{BOOL, DURATION, PORT, SHELL, TEXT, TEXT_OR_TEXTS, health::HEALTH, key};
+use super::{
+    BOOL, DURATION, PORT, SHELL, TEXT, TEXT_OR_TEXTS,
+    health::HEALTH,
+    key,
+    traffic::{RETRIES, TIMEOUT, TRAFFIC},
+};
 use crate::shape::{Form, Key, Shape, Table};
 
 /// Most instances of one service on one machine.
@@ -67,8 +72,11 @@ static BALANCE_KEYS: Table = Table {
         ("policy", "write `algorithm:`"),
         ("type", "write `algorithm:`"),
         ("method", "write `algorithm:`"),
+        ("sticky", "write `traffic: { sticky: true }` beside `balance`"),
+        ("slow_start", "write `traffic: { slow_start: 30s }` beside `balance`"),
+        ("outlier", "write `traffic: { outlier: … }` beside `balance`"),
     ],
-    later: &["weights", "sticky", "slow_start", "outlier"],
+    later: &["weights"],
 };
 
 const POLICIES: Form = Form::Word(&["always", "on_failure", "never"]);
@@ -276,6 +284,15 @@ const HINTS: &[(&str, &str)] = &[
     ("restartPolicy", "write `restart:`"),
     ("load_balancing", "write `balance:`"),
     ("lb", "write `balance:`"),
+    ("circuit_breaker", "write `traffic: { breaker: … }`"),
+    ("breaker", "write `traffic: { breaker: … }`"),
+    ("outlier", "write `traffic: { outlier: … }`"),
+    ("slow_start", "write `traffic: { slow_start: 30s }`"),
+    ("sticky", "write `traffic: { sticky: true }`"),
+    ("timeouts", "write `timeout: { response: …, connect: … }`"),
+    ("max_connections", "write `traffic: { max_connections: … }`"),
+    ("max_requests", "write `traffic: { max_requests: … }`"),
+    ("concurrency", "write `traffic: { max_requests: … }`"),
     ("database", "write `db:`"),
     ("networks", "services find each other by `needs`; remove it"),
     ("container_name", "containers are named by their instance; remove it"),
@@ -297,9 +314,6 @@ const LATER: &[&str] = &[
     "watch",
     "secrets",
     "allow",
-    "timeout",
-    "retries",
-    "circuit_breaker",
     "weight",
 ];
 
@@ -360,6 +374,9 @@ pub(crate) static SERVICE: Shape = Shape::Keys(&Table {
             "/health",
             "How its health is asked: a path that answers 200 to 399 when it is ready, or a map.",
         ),
+        TIMEOUT,
+        RETRIES,
+        TRAFFIC,
         RESTARTS,
         STOPS,
         BOUNDS,
@@ -409,6 +426,7 @@ pub(crate) static JOB: Shape = Shape::Keys(&Table {
         ("balance", SERVES),
         ("health", SERVES),
         ("publish", SERVES),
+        ("traffic", SERVES),
         ("cron", "write `schedule:`"),
         ("every", "write `schedule:`"),
         ("depends_on", "write `needs: [name, …]`"),

@@ -148,19 +148,19 @@ gateway:
             6 │     - { path: /a/, to: web }
               │               ^^^ an earlier route takes all of its requests
               = that route stands in line 5
-              help: remove one of them, or tell them apart by host, path, methods or headers
+              help: remove one of them, or tell them apart by host, path, methods, headers or query
             error[F008]: this route can never match
               ┌─ flotilla.yaml:8:15
             8 │     - { path: POST /b, to: web }
               │               ^^^^^^^ an earlier route takes all of its requests
               = that route stands in line 7
-              help: remove one of them, or tell them apart by host, path, methods or headers
+              help: remove one of them, or tell them apart by host, path, methods, headers or query
             error[F008]: this route can never match
                ┌─ flotilla.yaml:11:15
             11 │     - { path: /c, to: web, headers: { x-a: '1' } }
                │               ^^ an earlier route takes all of its requests
                = that route stands in line 10
-               help: remove one of them, or tell them apart by host, path, methods or headers
+               help: remove one of them, or tell them apart by host, path, methods, headers or query
             error[F008]: the route `/users/{id}` can never match
                ┌─ flotilla.yaml:13:15
             13 │     - { path: '/users/{id}', to: api }
@@ -200,7 +200,7 @@ gateway:
                ┌─ flotilla.yaml:20:15
             20 │     - { path: /n }
                │               ^^
-               help: write `to: <service>`
+               help: write `to: <service>` or `redirect:`
             error[F008]: a route in a list has no `path`
                ┌─ flotilla.yaml:21:7
             21 │     - { to: api }

@@ -125,7 +125,7 @@ fn show(route: &Route) -> String {
     for target in &route.to {
         text.push_str(&format!(" {}×{}", target.service, target.weight));
     }
-    if let (Some(timeout), Some(retries)) = (route.timeout, route.retries) {
+    if let (Some(timeout), Some(retries)) = (route.timeouts.response, route.retries.max) {
         text.push_str(&format!(
             " [timeout {timeout:?}, retries {retries}, {}]",
             if route.strip { "strip" } else { "keep" }

@@ -235,27 +235,27 @@ fn unknown_keys_are_errors_with_a_suggestion() {
     check(
         "services: { api: { replicas: 3, depends_on: [web], ports: [80], colour: red }, web: {} }\n",
         expect![[r#"
-        error[F002]: unknown key `replicas` in service `api`
-          ┌─ flotilla.yaml:1:20
-        1 │ services: { api: { replicas: 3, depends_on: [web], ports: [80], colour: red }, web: {} }
-          │                    ^^^^^^^^
-          help: write `instances:`
-        error[F002]: unknown key `depends_on` in service `api`
-          ┌─ flotilla.yaml:1:33
-        1 │ services: { api: { replicas: 3, depends_on: [web], ports: [80], colour: red }, web: {} }
-          │                                 ^^^^^^^^^^
-          help: write `needs: [name, …]`
-        error[F002]: unknown key `ports` in service `api`
-          ┌─ flotilla.yaml:1:52
-        1 │ services: { api: { replicas: 3, depends_on: [web], ports: [80], colour: red }, web: {} }
-          │                                                    ^^^^^
-          help: instances get their own `$PORT`; `port:` fixes it, `publish:` adds ports of a container
-        error[F002]: unknown key `colour` in service `api`
-          ┌─ flotilla.yaml:1:65
-        1 │ services: { api: { replicas: 3, depends_on: [web], ports: [80], colour: red }, web: {} }
-          │                                                                 ^^^^^^
-          help: the keys here are dir, run, build, image, entrypoint, command, volumes, publish, user, workdir, instances, needs, balance, port, listen, health, restart, stop, limits, env, env_file, db
-    "#]],
+            error[F002]: unknown key `replicas` in service `api`
+              ┌─ flotilla.yaml:1:20
+            1 │ services: { api: { replicas: 3, depends_on: [web], ports: [80], colour: red }, web: {} }
+              │                    ^^^^^^^^
+              help: write `instances:`
+            error[F002]: unknown key `depends_on` in service `api`
+              ┌─ flotilla.yaml:1:33
+            1 │ services: { api: { replicas: 3, depends_on: [web], ports: [80], colour: red }, web: {} }
+              │                                 ^^^^^^^^^^
+              help: write `needs: [name, …]`
+            error[F002]: unknown key `ports` in service `api`
+              ┌─ flotilla.yaml:1:52
+            1 │ services: { api: { replicas: 3, depends_on: [web], ports: [80], colour: red }, web: {} }
+              │                                                    ^^^^^
+              help: instances get their own `$PORT`; `port:` fixes it, `publish:` adds ports of a container
+            error[F002]: unknown key `colour` in service `api`
+              ┌─ flotilla.yaml:1:65
+            1 │ services: { api: { replicas: 3, depends_on: [web], ports: [80], colour: red }, web: {} }
+              │                                                                 ^^^^^^
+              help: the keys here are dir, run, build, image, entrypoint, command, volumes, publish, user, workdir, instances, needs, balance, port, listen, health, timeout, retries, traffic, restart, stop, limits, env, env_file, db
+        "#]],
     );
     check(
         "services: { api: { health: { path: /x }, restart: { max: 3 } } }\n",
@@ -287,29 +287,29 @@ fn unknown_keys_are_errors_with_a_suggestion() {
 #[test]
 fn keys_of_later_versions_are_said_to_be_so() {
     check(
-        "services: { api: { scale: { min: 1 } } }\ntopics: {}\ngateway: { tls: auto, routes: { /: { to: api, auth: none } } }\n",
+        "services: { api: { scale: { min: 1 } } }\ntopics: {}\ngateway: { domain: a.example, routes: { /: { to: api, cache: 1m } } }\n",
         expect![[r#"
-        error[F002]: unknown key `scale` in service `api`
-          ┌─ flotilla.yaml:1:20
-        1 │ services: { api: { scale: { min: 1 } } }
-          │                    ^^^^^ not supported by this version yet
-          help: remove `scale`, or use a version that supports it
-        error[F002]: unknown key `topics`
-          ┌─ flotilla.yaml:2:1
-        2 │ topics: {}
-          │ ^^^^^^ not supported by this version yet
-          help: remove `topics`, or use a version that supports it
-        error[F002]: unknown key `tls` in `gateway`
-          ┌─ flotilla.yaml:3:12
-        3 │ gateway: { tls: auto, routes: { /: { to: api, auth: none } } }
-          │            ^^^ not supported by this version yet
-          help: remove `tls`, or use a version that supports it
-        error[F002]: unknown key `auth` in route `/`
-          ┌─ flotilla.yaml:3:47
-        3 │ gateway: { tls: auto, routes: { /: { to: api, auth: none } } }
-          │                                               ^^^^ not supported by this version yet
-          help: remove `auth`, or use a version that supports it
-    "#]],
+            error[F002]: unknown key `scale` in service `api`
+              ┌─ flotilla.yaml:1:20
+            1 │ services: { api: { scale: { min: 1 } } }
+              │                    ^^^^^ not supported by this version yet
+              help: remove `scale`, or use a version that supports it
+            error[F002]: unknown key `topics`
+              ┌─ flotilla.yaml:2:1
+            2 │ topics: {}
+              │ ^^^^^^ not supported by this version yet
+              help: remove `topics`, or use a version that supports it
+            error[F002]: unknown key `domain` in `gateway`
+              ┌─ flotilla.yaml:3:12
+            3 │ gateway: { domain: a.example, routes: { /: { to: api, cache: 1m } } }
+              │            ^^^^^^ not supported by this version yet
+              help: remove `domain`, or use a version that supports it
+            error[F002]: unknown key `cache` in route `/`
+              ┌─ flotilla.yaml:3:55
+            3 │ gateway: { domain: a.example, routes: { /: { to: api, cache: 1m } } }
+              │                                                       ^^^^^ not supported by this version yet
+              help: remove `cache`, or use a version that supports it
+        "#]],
     );
 }
 

@@ -136,7 +136,7 @@ async fn a_client_that_breaks_off_its_body_is_not_the_instances_failure() {
     let users = Upstream::start("users/1").await;
     let endpoint = users.endpoint();
     let plane = plane(impatient(), vec![endpoint.clone()]);
-    let begun = b"POST /echo HTTP/1.1\r\nHost: s\r\nContent-Length: 100\r\n\r\nsome";
+    let begun = b"POST /echo HTTP/1.1\r\nHost: s\r\nContent-Length: 1000000\r\n\r\nsome";
     let address: SocketAddr = plane.gateway;
     drop(raw(address, begun, "some").await);
     soon(endpoint.idle()).await;

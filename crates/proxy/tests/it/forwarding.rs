@@ -30,6 +30,8 @@ async fn requests_of_every_method_arrive_with_their_body() {
     assert_eq!(client.get("/large").await.body.len(), 1 << 20);
     let large = "y".repeat(300_000);
     assert_eq!(client.ask(Method::PUT, "/echo", large.clone()).await.unwrap().body, large);
+    // An echo begins to answer before it has all; the connection may end with such an answer.
+    let mut client = plane.client().await;
     assert_eq!(client.ask(Method::POST, "/echo", large.clone()).await.unwrap().body, large);
 }
 
@@ -217,7 +219,7 @@ async fn requests_that_can_be_misread_are_refused() {
         ("GET /x HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", "400"),
         ("GET /x HTTP/1.1\r\nHost: a, b\r\n\r\n", "400"),
         ("CONNECT s:80 HTTP/1.1\r\nHost: s\r\n\r\n", "405"),
-        ("GET /x HTTP/9.9\r\n\r\n", "400"),
+        ("GET /x HTTP/9.9\r\n\r\n", "505"),
         ("nonsense\r\n\r\n", "400"),
         ("GET /x HTTP/1.1\r\nHost: s\r\nbad header: x\r\n\r\n", "400"),
         ("POST /x HTTP/1.1\r\nHost: s\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "400"),

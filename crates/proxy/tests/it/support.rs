@@ -50,6 +50,34 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("took too long")
 }
 
+/// Awaits `future` for as long as something that is not held up takes at most; `None` when it is held up.
+pub(crate) async fn stalls<T>(future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(Duration::from_millis(500), future).await.ok()
+}
+
+/// Whether this process runs the test `name` and nothing else. If it does not, one that does is started,
+/// and must succeed: what a test says about memory is about no other test then.
+pub(crate) fn is_alone(name: &str) -> bool {
+    const ALONE: &str = "PROXY_TEST_ALONE";
+    if std::env::var(ALONE).is_ok_and(|alone| alone == name) {
+        return true;
+    }
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args([name, "--exact", "--nocapture"]).env(ALONE, name);
+    let output = child.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}{errors}");
+    false
+}
+
+/// Bytes of memory that this process has at the moment.
+pub(crate) fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim_end_matches("kB").trim().parse::<usize>().unwrap() << 10
+}
+
 pub(crate) fn full(text: impl Into<Bytes>) -> Body {
     Full::new(text.into()).map_err(|never| match never {}).boxed()
 }
@@ -306,11 +334,13 @@ pub(crate) fn route(prefix: &str, targets: &[(&str, u32)]) -> Route {
             path: Path::Prefix(prefix.to_owned()),
             methods: vec![],
             headers: vec![],
+            query: vec![],
         },
         targets: targets.iter().map(target).collect(),
         strip: false,
         timeout: None,
         retries: None,
+        settings: proxy::RouteSettings::default(),
         counters: Arc::default(),
     }
 }
@@ -342,6 +372,12 @@ impl Plane {
     pub(crate) fn members(&self, members: Vec<Arc<Endpoint>>) {
         let mut cluster = self.cluster.lock().unwrap();
         *cluster = cluster.with_members(members);
+        self.publish(&cluster);
+    }
+
+    pub(crate) fn traffic(&self, traffic: proxy::Traffic) {
+        let mut cluster = self.cluster.lock().unwrap();
+        *cluster = cluster.with_traffic(traffic);
         self.publish(&cluster);
     }
 

@@ -1,7 +1,7 @@
 //! The units of a system, those that are leaving it, and what an earlier node left.
 
 use crate::{
-    config::Config,
+    config::{Carried, Config},
     error::Error,
     status::{Action, Change},
     unit::{self, Command, Gone, Shared, Survivor, Unit, UnitHandle},
@@ -29,7 +29,7 @@ pub(super) struct Table {
 
 impl Table {
     /// A unit for each service of `system`, with what an earlier node left of it.
-    pub(super) async fn start(shared: &Shared, system: System) -> Self {
+    pub(super) async fn start(shared: &Shared, system: System, carried: &Carried) -> Self {
         let mut survivors = survivors(&shared.config, &system).await;
         // Before any unit takes a port: what runs keeps its own, also if it has not opened it yet.
         for (_, run) in survivors.values().flatten() {
@@ -54,7 +54,7 @@ impl Table {
             table.discard(shared, strange, "was left over by an earlier node, ended");
             let runs = runs.into_iter().map(|(_, run)| run).collect();
             let runs = unit::survivors(shared, &service, runs).await;
-            table.spawn(shared, service, runs);
+            table.spawn(shared, service, runs, carried);
         }
         let why = "runs for a service that is not in the file any more, ended";
         table.discard(shared, survivors.into_values().flatten().collect(), why);
@@ -62,12 +62,13 @@ impl Table {
     }
 
     /// Starts a unit for `service` with the instances of it that run already.
-    fn spawn(&mut self, shared: &Shared, service: Service, runs: Vec<Survivor>) {
+    fn spawn(&mut self, shared: &Shared, service: Service, runs: Vec<Survivor>, carried: &Carried) {
         let name = service.name.clone();
         let (mut unit, handle, messages) = Unit::new(shared.clone(), service);
         self.discarded.retain(|(_, gone)| !gone.is_over());
         let left = self.discarded.iter().filter(|(instance, _)| instance.service == name);
         unit.wait_for(left.map(|(instance, gone)| (instance.number, gone.clone())).collect());
+        unit.carry(carried);
         unit.adopt(runs);
         // On the board before anybody can look: a system whose services are not there yet is not ready.
         unit.publish();
@@ -123,7 +124,7 @@ impl Table {
             }
             unit.ended().await;
         }
-        self.spawn(shared, service, Vec::new());
+        self.spawn(shared, service, Vec::new(), &Carried::default());
     }
 
     pub(super) fn unit(&self, name: &ServiceName) -> Result<&UnitHandle, Error> {

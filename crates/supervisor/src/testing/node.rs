@@ -1,7 +1,7 @@
 //! A supervisor in a fake world, and what tests ask of it.
 
 use super::{Make, World, name, system};
-use crate::{Config, Handle, Phase, Service, ServiceStatus, Status};
+use crate::{Carried, Config, Handle, Phase, Service, ServiceStatus, Status};
 use base::{Code, Diagnostic, Timestamp};
 use manifest::System;
 use runtime::Clock;
@@ -35,7 +35,13 @@ impl Node {
         system: System,
         change: impl FnOnce(&mut Config),
     ) -> Self {
-        let mut config = Config {
+        let mut config = Self::config(&world);
+        change(&mut config);
+        Self::begin(world, system, config, Carried::default()).await
+    }
+
+    fn config(world: &World) -> Config {
+        Config {
             processes: world.host(false),
             containers: world.host(true),
             traffic: Arc::new(world.clone()),
@@ -47,9 +53,17 @@ impl Node {
             state_dir: PathBuf::from("/nowhere"),
             no_build: false,
             usage_period: Duration::from_secs(5),
-        };
-        change(&mut config);
-        let service = Service::start(config, system.clone()).await;
+        }
+    }
+
+    /// A node that takes over from one that told these things.
+    pub(crate) async fn take_over(world: World, system: System, carried: Carried) -> Self {
+        let config = Self::config(&world);
+        Self::begin(world, system, config, carried).await
+    }
+
+    async fn begin(world: World, system: System, config: Config, carried: Carried) -> Self {
+        let service = Service::take_over(config, system.clone(), carried).await;
         Self { world, handle: service.handle(), service, system }
     }
 

@@ -45,6 +45,7 @@ pub(crate) fn service(service: &str, line: &str) -> Make {
         instances: 1,
         needs: Vec::new(),
         balance: Balance::default(),
+        traffic: manifest::Traffic::default(),
         port: None,
         listens: true,
         probes: Probes { startup: ask(30), ready: ask(1), live: None },
@@ -131,7 +132,7 @@ pub(crate) fn system(services: &[Make]) -> System {
         root: PathBuf::from(format!("/nowhere/{}-{number}", std::process::id())),
         files: Vec::new(),
         services: services.iter().map(|make| make.0.clone()).collect(),
-        gateway: Gateway { listen: None, listen_place: None, routes: Vec::new() },
+        gateway: Gateway::default(),
         admin: ([127, 0, 0, 1], 0).into(),
         admin_place: None,
     }

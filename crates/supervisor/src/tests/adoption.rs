@@ -1,10 +1,11 @@
 //! A node that died and the one after it.
 
 use crate::{
-    Phase,
+    Carried, Phase, ServiceState,
     testing::{Make, Node, cron_job, job, name, service},
 };
-use manifest::System;
+use base::InstanceId;
+use manifest::{Condition, System};
 use ports::host::Exit;
 use std::collections::BTreeSet;
 
@@ -190,4 +191,47 @@ async fn a_running_job_and_a_running_cron_job_go_on() {
 
 fn once(service: &str) -> crate::RunRequest {
     crate::RunRequest { service: name(service), program: None, env: [].into() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_takes_over_keeps_what_was_done_by_hand() {
+    let services = [
+        service("users", "ok").instances(2),
+        service("items", "ok").instances(3),
+        service("idle", "ok"),
+        job("seed", "exit 0"),
+        service("web", "ok").needs_until("seed", Condition::Completed),
+    ];
+    let node = Node::start(&services).await;
+    node.until_phase(Phase::Ready).await;
+    node.handle.scale(&name("users"), 4).await.unwrap();
+    node.handle.scale(&name("items"), 1).await.unwrap();
+    node.handle.stop_service(&name("idle")).await.unwrap();
+    node.until("it is so", |s| {
+        s.services[0].ready == 4
+            && s.services[1].instances.len() == 1
+            && s.services[2].state == ServiceState::Stopped
+    })
+    .await;
+    let (world, system) = node.die().await;
+    world.forget_story();
+    let carried = Carried {
+        counts: [(name("users"), 4), (name("items"), 1)].into(),
+        stopped: [name("idle")].into(),
+        completed: [InstanceId::parse("seed/1").unwrap()].into(),
+    };
+    let node = Node::take_over(world, system, carried).await;
+    node.until("the same", |s| s.services[0].ready == 4 && s.services[1].ready == 1).await;
+    node.until_phase(Phase::Ready).await;
+    let status = node.handle.status();
+    assert_eq!(status.services[2].state, ServiceState::Stopped);
+    assert_eq!(status.services[3].state, ServiceState::Completed);
+    for never in ["start seed/1", "start idle/1", "start users/1", "term users/4", "start items/2"]
+    {
+        assert_eq!(node.world.count(never), 0, "{never}");
+    }
+    // The file still counts: what it says anew is done.
+    node.handle.start_service(&name("idle")).await.unwrap();
+    node.until("idle is back", |s| s.services[2].ready == 1).await;
+    node.stop().await;
 }

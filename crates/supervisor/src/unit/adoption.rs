@@ -1,7 +1,7 @@
 //! Taking over what an earlier node left running.
 
 use super::{Facts, Gone, Message, ONCE_FIRST, Shared, Unit, effects, host_of};
-use crate::recipe;
+use crate::{config::Carried, recipe};
 use base::ErrorChain;
 use logic::service::Run;
 use manifest::Service;
@@ -43,6 +43,31 @@ pub(crate) async fn survivors(
 }
 
 impl Unit {
+    /// Takes over what was done by hand under an earlier node; call before [`Self::adopt`].
+    pub(crate) fn carry(&mut self, carried: &Carried) {
+        let (now, name) = (self.now(), self.service.name.clone());
+        if carried.stopped.contains(&name) {
+            let effects = self.machine.halt(now);
+            self.execute(effects);
+        }
+        if self.cron.is_some() {
+            return;
+        }
+        let done = carried.completed.iter().filter(|instance| instance.service == name);
+        let done: Vec<u32> = done.map(|instance| instance.number).collect();
+        let count = carried.counts.get(&name).copied();
+        for number in &done {
+            self.machine.adopt_completed(*number, now);
+        }
+        if let Some(count) = count {
+            let effects = self.machine.desire(recipe::desired(&self.service, count), false, now);
+            self.execute(effects);
+        }
+        if !done.is_empty() && !self.wants_start() {
+            self.gate.skip_build();
+        }
+    }
+
     /// Takes over runs of an earlier node; call before [`Self::run`].
     pub(crate) fn adopt(&mut self, runs: Vec<Survivor>) {
         if runs.is_empty() {

@@ -110,6 +110,8 @@ fn run_node(
         stop_survivors: false,
         ready: Some(ready),
         no_build: args.no_build,
+        verbose: context.verbose,
+        predecessor: None,
     };
     let node = node::run(
         options,
@@ -152,7 +154,7 @@ fn conclude(
     }
     match end {
         NodeEnd::Failed => Ok(Exit::NotReady),
-        NodeEnd::Stopped => Ok(Exit::Success),
+        NodeEnd::Stopped | NodeEnd::Replaced => Ok(Exit::Success),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
         ui::{Halt, board::Head},
         wait_for,
     },
-    node::{self, NodeEnd, NodeOptions},
+    node::{self, NodeEnd, NodeOptions, handover::Predecessor},
 };
 use api::wire;
 use base::Diagnostic;
@@ -119,6 +119,13 @@ pub(crate) fn node(context: &Context, args: &Node) -> Outcome {
     let file = log::open(&place).map_err(|e| state_dir(&place, &e))?;
     log::start(file, context.verbose);
     let (ready, answers) = oneshot::channel();
+    let predecessor = match args.succeed.then(Predecessor::on_stdin).transpose() {
+        Ok(predecessor) => predecessor,
+        Err(e) => {
+            let text = format!("no node to take over from on standard input: {e}");
+            return Err(Failure::new(Exit::Usage, text));
+        }
+    };
     let options = NodeOptions {
         // As the user would name it: problems show it so.
         file: place.shown().into(),
@@ -127,6 +134,8 @@ pub(crate) fn node(context: &Context, args: &Node) -> Outcome {
         stop_survivors: args.stop_survivors,
         ready: Some(ready),
         no_build: args.no_build,
+        verbose: context.verbose,
+        predecessor,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| no_runtime(&e))?;
@@ -152,7 +161,7 @@ pub(crate) fn node(context: &Context, args: &Node) -> Outcome {
     });
     runtime.shutdown_background();
     match end {
-        Ok(NodeEnd::Stopped) => Ok(Exit::Success),
+        Ok(NodeEnd::Stopped | NodeEnd::Replaced) => Ok(Exit::Success),
         Ok(NodeEnd::Failed) => Ok(Exit::NotReady),
         Err(problems) => {
             report(context, &problems);

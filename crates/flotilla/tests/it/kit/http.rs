@@ -59,6 +59,11 @@ impl Answer {
         Some(&found.1)
     }
 
+    /// Whether nothing more comes on its connection.
+    pub(crate) fn is_last(&self) -> bool {
+        self.header("connection").is_some_and(|word| word.eq_ignore_ascii_case("close"))
+    }
+
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }

@@ -107,7 +107,12 @@ impl Shared {
         while !self.stop.load(Ordering::SeqCst) {
             let number = self.next.fetch_add(1, Ordering::SeqCst);
             let request = (self.request)(number);
-            match self.ask(&mut connection, &request) {
+            let answer = self.ask(&mut connection, &request);
+            // As a client must: the server is about to close it (RFC 9112 §9.6).
+            if answer.as_ref().is_ok_and(Answer::is_last) {
+                connection = None;
+            }
+            match answer {
                 Ok(answer) if matches!(answer.status, 200 | 201) => {
                     tally.answered += 1;
                     let instance = answer.header("x-instance").unwrap_or("nobody").to_owned();

@@ -1,0 +1,126 @@
+//! Field lines (RFC 9112 §5, RFC 9110 §5).
+
+use super::{
+    Case,
+    Sends::{Get, Post, Raw},
+    passes, refused,
+};
+
+pub(in crate::strict) const FIELDS: &[Case] = &[
+    passes(
+        "names and values of all kinds",
+        "a name is any token; the spaces around a value are not part of it",
+        Get(b"X!#$%&'*+-.^_`|~9:1\r\nX-B: \t two  words \t \r\nX-C:\r\nX-D: a\tb"),
+        "GET /x [x!#$%&'*+-.^_`|~9: 1] [x-b: two  words] [x-c: ] [x-d: a\tb]",
+    ),
+    passes(
+        "obs-text in a value",
+        "old software sends Latin-1 or UTF-8; the bytes mean the same to all readers",
+        Get(b"X-A: caf\xe9 \xc3\xa9"),
+        "GET /x [x-a: caf\u{e9} \u{c3}\u{a9}]",
+    ),
+    passes(
+        "a field that comes twice",
+        "order and number are kept",
+        Get(b"X-A: 2\r\nX-A: 1\r\nx-a: 2"),
+        "GET /x [x-a: 2] [x-a: 1] [x-a: 2]",
+    ),
+    passes(
+        "quotes, commas and colons in a value",
+        "only the first colon separates",
+        Get(b"X-A: \"a:b\", c=\\\"; ::"),
+        "GET /x [x-a: \"a:b\", c=\\\"; ::]",
+    ),
+    refused(
+        "a space before the colon",
+        "readers differ on whether it is part of the name (RFC 9112 §5.1: refuse)",
+        Get(b"X-A : 1"),
+    ),
+    refused("a tab before the colon", "the same with a tab", Get(b"X-A\t: 1")),
+    refused(
+        "a space before the colon of Transfer-Encoding",
+        "who drops the space sees a chunked body, who drops the field sees none",
+        Post(b"Transfer-Encoding : chunked", b"0\r\n\r\n"),
+    ),
+    refused(
+        "a space before the colon of Content-Length",
+        "the same with a length",
+        Post(b"Content-Length : 2", b"ok"),
+    ),
+    refused(
+        "a space before the first name",
+        "it folds into the request line or into nothing (RFC 9112 §2.2)",
+        Raw(b"GET /x HTTP/1.1\r\n Host: s\r\n\r\n"),
+    ),
+    refused(
+        "a space before a later name",
+        "it continues the line before it or is a field of its own",
+        Get(b"X-A: 1\r\n X-B: 2"),
+    ),
+    refused("a tab before a name", "the same with a tab", Get(b"X-A: 1\r\n\tX-B: 2")),
+    refused("a folded value", "folding is obsolete (RFC 9112 §5.2)", Get(b"X-A: 1,\r\n 2")),
+    refused("a folded value that begins empty", "it is folding all the same", Get(b"X-A:\r\n 1")),
+    refused(
+        "folding over an empty line",
+        "who trims first sees the end of the head",
+        Get(b"X-A: 1\r\n \r\nX-B: 2"),
+    ),
+    refused("a folded Content-Length", "it is 2 or 20", Post(b"Content-Length: 2\r\n 0", b"ok")),
+    refused(
+        "a folded Transfer-Encoding",
+        "it is chunked or not",
+        Post(b"Transfer-Encoding:\r\n chunked", b"0\r\n\r\n"),
+    ),
+    refused("a field without a name", "it is nothing", Get(b": 1")),
+    refused("a line without a colon", "it is no field", Get(b"X-A")),
+    refused("a line without a colon at the end", "it is no field", Get(b"X-A: 1\r\nX-B")),
+    refused("a space in a name", "it is no token", Get(b"X A: 1")),
+    refused("NUL in a name", "C programs read it up to there", Get(b"X-A\0: 1")),
+    refused("NUL in a value", "C programs read it up to there", Get(b"X-A: 1\x002")),
+    refused("a control byte in a value", "no value has one", Get(b"X-A: a\x01b")),
+    refused("a control byte in a name", "it is no token", Get(b"X\x01A: 1")),
+    refused("DEL in a value", "no value has it", Get(b"X-A: a\x7fb")),
+    refused("a vertical tab in a value", "some readers take it for a space", Get(b"X-A:\x0b1")),
+    refused("a form feed in a value", "some readers take it for a space", Get(b"X-A: 1\x0c")),
+    refused("an escape in a value", "no value has it", Get(b"X-A: \x1b[2J")),
+    refused(
+        "bare CR in a value",
+        "some readers end the line there (RFC 9112 §2.2)",
+        Get(b"X-A: 1\rX-B: 2"),
+    ),
+    refused("bare CR at the end of a value", "two CR and LF", Get(b"X-A: 1\r")),
+    refused(
+        "bare CR before a name",
+        "some readers pass over it",
+        Get(b"X-A: 1\r\n\rContent-Length: 5"),
+    ),
+    refused(
+        "bare LF after a field",
+        "some readers end the line there, others do not",
+        Get(b"X-A: 1\nX-B: 2"),
+    ),
+    refused(
+        "bare LF before Transfer-Encoding",
+        "it hides the field from strict readers",
+        Post(b"X-A: 1\nTransfer-Encoding: chunked", b"0\r\n\r\n"),
+    ),
+    refused(
+        "bare LF as the end of the head",
+        "only lenient readers end it there",
+        Raw(b"GET /x HTTP/1.1\r\nHost: s\r\n\nGET /y HTTP/1.1\r\nHost: s\r\n\r\n"),
+    ),
+    refused(
+        "LF and CR in the wrong order",
+        "only lenient readers end the line there",
+        Get(b"X-A: 1\n\rX-B: 2"),
+    ),
+    refused("an at sign in a name", "it is no token", Get(b"X@A: 1")),
+    refused("a bracket in a name", "it is no token", Get(b"X[A]: 1")),
+    refused("a quote in a name", "it is no token", Get(b"\"X-A\": 1")),
+    refused("a slash in a name", "it is no token", Get(b"X/A: 1")),
+    refused("a semicolon in a name", "it is no token", Get(b"X;A: 1")),
+    refused("a comma in a name", "it is no token", Get(b"X,A: 1")),
+    refused("a backslash in a name", "it is no token", Get(b"X\\A: 1")),
+    refused("a name that is not ASCII", "it is no token", Get(b"X-\xc3\xbc: 1")),
+    refused("a no-break space before the colon", "some trim it", Get(b"X-A\xa0: 1")),
+];
