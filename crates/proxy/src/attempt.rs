@@ -121,6 +121,8 @@ pub(crate) struct Call<'a> {
 /// What must be known of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
+    /// The endpoint that the client was with.
+    pub(crate) stays: Option<u64>,
     /// What `consistent_hash` goes by.
     pub(crate) key: Option<u64>,
     pub(crate) is_idempotent: bool,
@@ -211,6 +213,7 @@ impl<'a> Call<'a> {
                 found.ok_or_else(|| Failed::NoInstance(": it is not known any more".to_owned()))?
             };
             let wanted = Wanted {
+                stays: self.asked.stays,
                 key: self.asked.key,
                 tried: &self.tried,
                 // Who has waited does not knock at a door that was just found shut.

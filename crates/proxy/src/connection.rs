@@ -6,7 +6,7 @@
 use crate::{
     alarm::Alarm,
     buffer::{Buffer, LARGE},
-    config::{FIELDS_MAX, HEAD_SIZE_MAX, LINE_SIZE_MAX, LINGER, LINGER_SIZE_MAX},
+    config::{LINE_SIZE_MAX, LINGER, LINGER_SIZE_MAX},
     exchange::{self, Context, Ended, Scratch},
     flow::Source,
     h1::{Bad, BodyDecoder, Chunks, Framing, Known, lines::HeadEnd},
@@ -88,7 +88,7 @@ async fn secure(
     tls: &Tls,
     stream: TcpStream,
 ) -> io::Result<(TlsStream, Session)> {
-    alarm.set(worker.now() + worker.config().first_head_timeout);
+    alarm.set(worker.now() + worker.limits(listener).first_head_timeout);
     let mut first = [0];
     let begins = poll_fn(|cx| match stream.poll_peek(cx, &mut ReadBuf::new(&mut first)) {
         Poll::Pending if listener.ends_idle() => {
@@ -146,8 +146,8 @@ impl Connection {
     async fn run(self) {
         let mut is_first = true;
         loop {
-            let config = self.worker.config();
-            let patience = if is_first { config.first_head_timeout } else { config.client_idle };
+            let limits = self.worker.limits(&self.listener);
+            let patience = if is_first { limits.first_head_timeout } else { limits.idle_timeout };
             let buffer = match self.idle(patience).await {
                 Idle::Ready(buffer) => buffer,
                 Idle::Ended => return self.part().await,
@@ -274,6 +274,7 @@ impl Connection {
         scratch: &mut Scratch,
         is_first: bool,
     ) -> Result<Option<Framing>, Unread> {
+        let limits = self.worker.limits(&self.listener);
         let mut end = HeadEnd::default();
         let mut is_timed = false;
         loop {
@@ -305,7 +306,11 @@ impl Connection {
                 if end.longest_line() > LINE_SIZE_MAX {
                     return Err(too_long(end.is_first_line_longest()));
                 }
-                let framing = scratch.request.parse(head, FIELDS_MAX).map_err(Unread::Bad)?;
+                if length > limits.head_size_max {
+                    return Err(too_long(false));
+                }
+                let parsed = scratch.request.parse(head, limits.fields_max);
+                let framing = parsed.map_err(Unread::Bad)?;
                 expectation(scratch).map_err(Unread::Bad)?;
                 misdirected(self.session.as_ref(), scratch.request.host()).map_err(Unread::Bad)?;
                 buffer.skip_to(buffer.range().start + length);
@@ -318,11 +323,11 @@ impl Connection {
             if end.longest_line() > LINE_SIZE_MAX {
                 return Err(too_long(end.is_first_line_longest()));
             }
+            if buffer.len() > limits.head_size_max {
+                return Err(too_long(false));
+            }
             if buffer.is_full() {
-                if buffer.capacity() >= HEAD_SIZE_MAX {
-                    return Err(too_long(false));
-                }
-                buffer.grow(LARGE.min(HEAD_SIZE_MAX));
+                buffer.grow(if buffer.capacity() < LARGE { LARGE } else { 2 * buffer.capacity() });
             }
             self.more(buffer, &mut is_timed).await?;
         }
@@ -332,7 +337,8 @@ impl Connection {
     async fn more(&self, buffer: &mut Buffer, is_timed: &mut bool) -> Result<(), Unread> {
         if !*is_timed {
             *is_timed = true;
-            self.alarm.set(self.worker.now() + self.worker.config().head_timeout);
+            let limits = self.worker.limits(&self.listener);
+            self.alarm.set(self.worker.now() + limits.head_timeout);
         }
         match self.alarm.within(self.transport.read(buffer)).await {
             Ok(Ok(0)) | Ok(Err(_)) => Err(Unread::Gone),

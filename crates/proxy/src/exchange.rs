@@ -7,6 +7,7 @@
 pub(crate) mod guard;
 pub(crate) mod note;
 pub(crate) mod pack;
+pub(crate) mod sticky;
 pub(crate) mod streaming;
 pub(crate) mod target;
 
@@ -105,8 +106,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) effects: Option<Box<policy::Effects>>,
     /// How the response may be packed.
     pub(crate) asked: policy::compress::Asked,
-    /// Which of the route's targets the cluster is.
-    pub(crate) target: usize,
+    /// The client stays at one instance.
+    pub(crate) stay: Option<sticky::Stay<'a>>,
     pub(crate) is_trusted: bool,
     pub(crate) notes: Notes,
 }
@@ -196,17 +197,19 @@ pub(crate) async fn serve(
             }
         }
     }
-    let (cluster, target) =
-        match target::cluster(context, &snapshot, route, &arrival.scratch.request) {
-            Ok(found) => found,
-            Err(refusal) => {
-                if !outlives(refusal.status, framing, source, buffer) {
-                    reply.close();
-                }
-                return arrival.refuse(&refusal, effects.as_deref(), reply).await;
+    let request = &arrival.scratch.request;
+    let known = route.and_then(|route| sticky::target(context, &snapshot, route, request));
+    let (cluster, target) = match target::cluster(context, &snapshot, route, known, request) {
+        Ok(found) => found,
+        Err(refusal) => {
+            if !outlives(refusal.status, framing, source, buffer) {
+                reply.close();
             }
-        };
+            return arrival.refuse(&refusal, effects.as_deref(), reply).await;
+        }
+    };
     let path = target::path(route, effects.as_deref(), &scratch.request);
+    let stay = sticky::find(context, &snapshot, route, cluster, &scratch.request);
     if let Some(effects) = &effects {
         guard::edit(&mut scratch.request.fields, &effects.request);
         if let Some(delay) = effects.delay {
@@ -227,7 +230,7 @@ pub(crate) async fn serve(
         path,
         effects,
         asked,
-        target,
+        stay,
         // A client on this machine may be a proxy that ends TLS.
         is_trusted: peer.is_loopback() || snapshot.clients().trust(peer),
         notes: Notes::default(),
@@ -404,6 +407,7 @@ impl Exchange<'_> {
 
     fn call(&self, request: &RequestHead, is_replayable: bool, is_upload: bool) -> Call<'_> {
         let asked = Asked {
+            stays: self.stay.as_ref().and_then(|stay| stay.endpoint),
             key: target::key(self.context, self.cluster, request),
             is_idempotent: retry::is_idempotent(request.method()) && request.upgrade().is_none(),
             is_replayable,
@@ -468,6 +472,13 @@ impl Exchange<'_> {
         }
     }
 
+    /// Binds the client to the instance that answered, if clients stay at one.
+    pub(crate) fn bind(&self, answered: &Arc<Endpoint>, head: &mut ResponseHead) {
+        if let Some(stay) = &self.stay {
+            stay.bind(self.context, self.cluster, answered, head);
+        }
+    }
+
     /// Books what became of the request.
     fn book(&self, status: u16, retries: u32, endpoint: Option<&Arc<Endpoint>>) {
         let now = self.context.worker.recent();
@@ -516,6 +527,7 @@ impl Exchange<'_> {
         }
         let worker = self.context.worker;
         self.dress(&mut scratch.response);
+        self.bind(answer.in_flight.endpoint(), &mut scratch.response);
         let mut decoder = BodyDecoder::new(answer.framing);
         let keeps_own = scratch.response.keeps_alive();
         let Ok(part) = decoder.take(&mut answer.buffer) else {

@@ -13,14 +13,15 @@ use crate::{
     alarm::Alarm,
     buffer::Buffer,
     config::{
-        CONNECTION_WINDOW, FIELDS_MAX, GOODBYE, HEAD_SIZE_MAX, LINE_SIZE_MAX, RESETS_MAX,
-        STREAM_SEND_MAX, STREAM_WINDOW, STREAMS_MAX, TAKEN_BACK_MAX, TAKEN_BACK_SOON,
+        CONNECTION_WINDOW, GOODBYE, LINE_SIZE_MAX, RESETS_MAX, STREAM_SEND_MAX, STREAM_WINDOW,
+        TAKEN_BACK_MAX, TAKEN_BACK_SOON,
     },
     connection::{expectation, misdirected},
     exchange::{self, Context, Ended, Scratch},
     flow::Source,
     h1::{Bad, Framing, request::check_host},
     h2::Incoming,
+    limits::Limits,
     listener::Listener,
     refusal::Refusal,
     reply::Reply,
@@ -67,7 +68,7 @@ struct Shared {
 impl Shared {
     /// Begins to wait for the next request, or for the client to go.
     fn rest(&self) {
-        let idle = self.worker.config().client_idle;
+        let idle = self.worker.limits(&self.listener).idle_timeout;
         let patience = if self.is_closing.get() { GOODBYE } else { idle };
         self.alarm.set(self.worker.now() + patience);
     }
@@ -98,8 +99,9 @@ pub(crate) async fn serve(
     peer: Peer,
 ) {
     let alarm = worker.alarms().alarm();
-    alarm.set(worker.now() + worker.config().first_head_timeout);
-    let handshake = builder().handshake(Prefixed::new(first, stream));
+    let limits = worker.limits(&listener);
+    alarm.set(worker.now() + limits.first_head_timeout);
+    let handshake = builder(&limits).handshake(Prefixed::new(first, stream));
     let mut connection = match alarm.within(handshake).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
@@ -168,11 +170,11 @@ pub(crate) async fn serve(
 
 /// The crate with our limits. It also limits empty frames, and by itself small ones: overhead for half of the
 /// connection's window may wait.
-fn builder() -> ::h2::server::Builder {
+fn builder(limits: &Limits) -> ::h2::server::Builder {
     let mut builder = ::h2::server::Builder::new();
     builder
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(u32::try_from(HEAD_SIZE_MAX).unwrap_or(u32::MAX))
+        .max_concurrent_streams(limits.streams_max)
+        .max_header_list_size(u32::try_from(limits.head_size_max).unwrap_or(u32::MAX))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_pending_accept_reset_streams(RESETS_MAX)
@@ -220,7 +222,8 @@ async fn answer(open: OpenStream, request: Request<RecvStream>, respond: SendRes
     let is_head = request.method() == Method::HEAD;
     let respond = Rc::new(RefCell::new(respond));
     let reply = Reply::H2 { respond: Rc::clone(&respond), is_head };
-    let mut taken = take(request, &mut scratch, peer.session.as_ref());
+    let fields_max = worker.limits(listener).fields_max;
+    let mut taken = take(request, &mut scratch, peer.session.as_ref(), fields_max);
     if let Ok((Framing::None, incoming)) = &mut taken
         && let Err(bad) = nothing(&context, incoming).await
     {
@@ -277,6 +280,7 @@ fn take(
     request: Request<RecvStream>,
     scratch: &mut Scratch,
     session: Option<&Session>,
+    fields_max: usize,
 ) -> Result<(Framing, Incoming), Bad> {
     let (parts, body) = request.into_parts();
     if parts.method == Method::CONNECT {
@@ -285,7 +289,7 @@ fn take(
     let host = host(&parts)?;
     let path = path(&parts)?;
     scratch.request.begin(parts.method.as_str(), path, host);
-    fields(&parts.headers, scratch)?;
+    fields(&parts.headers, scratch, fields_max)?;
     expectation(scratch)?;
     misdirected(session, host)?;
     let framing = match Framing::of_request(&scratch.request.fields, 2)? {
@@ -335,8 +339,8 @@ fn path(parts: &Parts) -> Result<&str, Bad> {
 }
 
 /// Takes the fields, within the limits of HTTP/1.1.
-fn fields(headers: &HeaderMap, scratch: &mut Scratch) -> Result<(), Bad> {
-    if headers.len() > FIELDS_MAX {
+fn fields(headers: &HeaderMap, scratch: &mut Scratch, most: usize) -> Result<(), Bad> {
+    if headers.len() > most {
         return Err(Bad { status: 431, why: "the request has too many fields" });
     }
     for (name, value) in headers {

@@ -39,6 +39,7 @@ pub mod fuzzing;
 mod h1;
 mod h2;
 mod h2_server;
+mod limits;
 mod listener;
 mod onward;
 pub mod record;

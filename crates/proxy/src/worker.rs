@@ -9,7 +9,8 @@ use crate::{
     connection,
     endpoint::{Endpoint, InFlight},
     exchange::Scratch,
-    listener::Listener,
+    limits::Limits,
+    listener::{Listener, ListenerKind},
     record::{Record, Summary},
     service::Shared,
     settings::Traffic,
@@ -18,7 +19,7 @@ use crate::{
     upstream::{IdHasher, Pools},
 };
 use base::Moment;
-use logic::balance::Random;
+use logic::balance::{Candidates as _, Random};
 use runtime::Local;
 use std::{
     cell::{Cell, RefCell},
@@ -41,6 +42,8 @@ const PRUNE_EVERY: Duration = Duration::from_secs(1);
 
 /// What endpoint a request wants.
 pub(crate) struct Wanted<'a> {
+    /// This one, if it can be had.
+    pub(crate) stays: Option<u64>,
     /// What `consistent_hash` goes by.
     pub(crate) key: Option<u64>,
     /// None of those that it has tried in vain.
@@ -224,6 +227,12 @@ impl Worker {
         let traffic = self.traffic(cluster);
         let mut view = View::new(cluster, traffic, now_ms, wanted.tried, wanted.open_max);
         balancer.follow(cluster.algorithm, self.index);
+        let stays = wanted.stays.and_then(|id| cluster.members.iter().position(|m| m.id() == id));
+        if let Some(at) = stays.filter(|at| view.is_available(*at))
+            && let Some(in_flight) = cluster.members[at].begin(wanted.open_max)
+        {
+            return Some(in_flight);
+        }
         let mut random = self.random.borrow_mut();
         loop {
             match balancer.pick(&view, wanted.key, &mut random) {
@@ -236,6 +245,11 @@ impl Worker {
                 None => return None,
             }
         }
+    }
+
+    /// What clients may do on `listener`.
+    pub(crate) fn limits(&self, listener: &Listener) -> Limits {
+        Limits::of(&listener.kind, self.config(), self.snapshot().clients())
     }
 
     /// What this worker remembers of a service.
@@ -363,6 +377,10 @@ async fn accept(worker: Rc<Worker>, listener: Arc<Listener>, socket: std::net::T
         while worker.active.get() >= CONNECTIONS_MAX && !listener.is_closing() {
             worker.quieter.notified().await;
         }
+        // Further clients wait in the kernel's queue. Other workers' clients may be the ones that go.
+        while is_full(&worker, &listener) && !listener.is_closing() {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
         tokio::select! {
             biased;
             accepted = socket.accept() => admit(&worker, &listener, accepted).await,
@@ -379,6 +397,13 @@ async fn accept(worker: Rc<Worker>, listener: Arc<Listener>, socket: std::net::T
     }
     drop(socket);
     listener.sockets_open.fetch_sub(1, SeqCst);
+}
+
+/// Whether the gateway has as many clients as it may.
+fn is_full(worker: &Worker, listener: &Listener) -> bool {
+    let most = worker.snapshot().clients().connections_max;
+    listener.kind == ListenerKind::Gateway
+        && most.is_some_and(|most| listener.open.load(Relaxed) >= most)
 }
 
 async fn admit(

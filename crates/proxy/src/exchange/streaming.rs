@@ -405,6 +405,7 @@ impl Both<'_, '_, '_> {
         self.call.head_came(&endpoint, self.started, status);
         exchange.book(scratch.response.status, 0, Some(&endpoint));
         exchange.dress(&mut scratch.response);
+        exchange.bind(&endpoint, &mut scratch.response);
         if up == Up::Refused {
             // Its rest stays unread, so the next request cannot be found.
             reply.close();

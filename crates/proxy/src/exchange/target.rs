@@ -64,20 +64,22 @@ fn no_route(request: &RequestHead) -> Refusal {
     Refusal::no_route(request.method(), request.host(), only_path(request))
 }
 
-/// The service a request goes to, and which of the route's targets that is.
+/// The service a request goes to, and which of the route's targets that is; `known`: the client was there before.
 pub(crate) fn cluster<'a>(
     context: &Context<'_>,
     snapshot: &'a Snapshot,
     route: Option<&Route>,
+    known: Option<usize>,
     request: &RequestHead,
 ) -> Result<(&'a Arc<Cluster>, usize), Refusal> {
     let (service, at) = match (route, &context.listener.kind) {
         (None, ListenerKind::Need { service, .. }) => (service, 0),
         (None, ListenerKind::Gateway) => return Err(no_route(request)),
         (Some(route), _) => {
-            let at = match route.targets.len() {
-                1 => Some(0),
-                _ => {
+            let at = match (known, route.targets.len()) {
+                (Some(known), _) => Some(known),
+                (None, 1) => Some(0),
+                (None, _) => {
                     let weights = route.targets.iter().map(|target| target.weight);
                     let random = context.worker.random(logic::balance::Random::draw);
                     route::weighted(weights, random)

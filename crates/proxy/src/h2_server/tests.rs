@@ -1,6 +1,7 @@
 //! What is refused of a request before anything is done with it.
 
 use super::*;
+use crate::config::FIELDS_MAX;
 
 /// What becomes of a request with these fields; the status it is refused with otherwise.
 fn taken(uri: &str, method: &str, list: &[(&str, &str)]) -> Result<String, u16> {
@@ -13,7 +14,7 @@ fn taken(uri: &str, method: &str, list: &[(&str, &str)]) -> Result<String, u16> 
     let mut take = || {
         let (host, path) = (host(&parts)?, path(&parts)?);
         scratch.request.begin(method, path, host);
-        fields(&parts.headers, &mut scratch)?;
+        fields(&parts.headers, &mut scratch, FIELDS_MAX)?;
         Ok(format!("{host} {path}"))
     };
     take().map_err(|bad: Bad| bad.status)

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod chaos;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod drain;
 #[cfg(test)]
 mod failures;

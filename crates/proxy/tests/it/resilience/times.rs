@@ -2,10 +2,13 @@
 
 use super::{Instance, plain, plane};
 use crate::support::*;
-use http::{Method, Request, header};
+use http::{Request, header};
 use http_body_util::BodyExt as _;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use proxy::{Exchange, Timeouts, Traffic};
+use runtime::TaskSet;
 use std::time::Duration;
+use tokio::net::TcpStream;
 
 fn with(timeouts: Timeouts) -> Traffic {
     Traffic { exchange: Exchange { timeouts, ..Exchange::default() }, ..plain() }
@@ -14,12 +17,27 @@ fn with(timeouts: Timeouts) -> Traffic {
 /// What `/head` shows of a field of a request that had `fields`.
 async fn shown(plane: &Plane, path: &str, fields: &[(&str, &str)], name: &str) -> Option<String> {
     let is_grpc = fields.iter().any(|(_, value)| *value == "application/grpc");
-    let method = if is_grpc { Method::POST } else { Method::GET };
-    let mut request = Request::builder().method(method).uri(path).header(header::HOST, "shop");
+    let mut request = Request::builder().uri(path).header(header::HOST, "shop");
+    if is_grpc {
+        request = Request::post(format!("http://shop{path}"));
+    }
     for (name, value) in fields {
         request = request.header(*name, *value);
     }
-    let response = plane.client().await.send(request.body(full("")).unwrap()).await.unwrap();
+    let request = request.body(full("")).unwrap();
+    let response = if is_grpc {
+        let stream = TokioIo::new(TcpStream::connect(plane.gateway).await.unwrap());
+        let shake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
+        let (mut sender, connection) = shake.await.unwrap();
+        let mut task = TaskSet::new("client");
+        task.spawn("connection", move |_| async move { drop(connection.await) });
+        let (head, body) = soon(sender.send_request(request)).await.unwrap().into_parts();
+        let body = soon(body.collect()).await.unwrap().to_bytes();
+        http::Response::from_parts(head, full(body))
+    } else {
+        let response = plane.client().await.send(request).await.unwrap();
+        response.map(http_body_util::BodyExt::boxed)
+    };
     assert_eq!(response.status(), 200);
     let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
     let text = String::from_utf8(body.to_vec()).unwrap();
