@@ -252,6 +252,7 @@ impl Backend for Fake {
             environment: None,
             detached: false,
             gateway_url: Some("http://127.0.0.1:8080".into()),
+            authority: None,
             admin_url: None,
             notes: vec![(&broken_file()[0]).into()],
             node: wire::NodeUsage { cpu_cores: 0.5, cpu_ms: 7, memory_bytes: 9 },

@@ -56,6 +56,8 @@ pub struct System {
     pub detached: bool,
     /// Where the gateway answers, when it has routes.
     pub gateway_url: Option<String>,
+    /// The authority that the gateway's certificate is from, when it was made on this machine (`tls: dev`).
+    pub authority: Option<Authority>,
     /// Where the admin API answers, without the token.
     pub admin_url: Option<String>,
     /// What is degraded or not enforced on this machine, such as limits.
@@ -64,6 +66,17 @@ pub struct System {
     pub node: NodeUsage,
     /// The log store.
     pub logs: LogStore,
+}
+
+/// An authority for certificates that was made on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Authority {
+    /// The file with its certificate.
+    pub certificate: String,
+    /// It was made when this node started or last changed its configuration, so that nobody trusts it yet.
+    pub is_new: bool,
+    /// How machines and programs come to trust it, as lines for a terminal.
+    pub trust: String,
 }
 
 /// What the node itself uses.

@@ -27,6 +27,7 @@ pub(crate) struct Applied {
 struct Held {
     settings: certificates::Settings,
     trust: Option<Trust>,
+    warnings: Vec<String>,
     /// Keeps them fresh.
     _watch: Watch,
 }
@@ -49,6 +50,11 @@ impl Applied {
     /// How a machine comes to trust what was made for it.
     pub(crate) fn trust(&self) -> Option<Trust> {
         self.certificates.as_ref()?.trust.clone()
+    }
+
+    /// What somebody should look at besides the dates of certificates.
+    pub(crate) fn warnings(&self) -> &[String] {
+        self.certificates.as_ref().map(|held| held.warnings.as_slice()).unwrap_or_default()
     }
 }
 
@@ -171,12 +177,13 @@ impl Inner {
                 *locked(&self.tls) = Some(new.tls().clone());
                 self.data_plane.secure(&gateway_id(), new.tls().clone());
                 let (settings, trust) = (new.settings().clone(), new.trust().cloned());
+                let warnings = new.lasting();
                 let (tls, data_plane) = (Arc::clone(&self.tls), self.data_plane.clone());
                 let watch = new.watch(move |fresh| {
                     *locked(&tls) = Some(fresh.clone());
                     data_plane.secure(&gateway_id(), fresh);
                 });
-                applied.certificates = Some(Held { settings, trust, _watch: watch });
+                applied.certificates = Some(Held { settings, trust, warnings, _watch: watch });
             }
         }
     }

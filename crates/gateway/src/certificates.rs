@@ -136,6 +136,13 @@ impl Certificates {
     #[must_use]
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let mut warnings: Vec<_> = self.tls.warnings(now).iter().map(ToString::to_string).collect();
+        warnings.extend(self.lasting());
+        warnings
+    }
+
+    /// The part of it that no time changes.
+    pub(crate) fn lasting(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
         for path in &self.is_world_readable {
             let path = path.display();
             warnings.push(format!(

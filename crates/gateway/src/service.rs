@@ -208,6 +208,15 @@ impl Handle {
         locked(&self.0.tls).as_ref().map(|tls| tls.certificates().to_vec()).unwrap_or_default()
     }
 
+    /// What somebody should look at, although it works: certificates that expire soon, keys that everybody can read.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let tls = locked(&self.0.tls).clone();
+        let now = runtime::Clock::wall();
+        let dates = tls.iter().flat_map(|tls| tls.warnings(now)).map(|warning| warning.to_string());
+        dates.chain(locked(&self.0.applied).warnings().iter().cloned()).collect()
+    }
+
     /// The keys for tokens, by where they come from.
     #[must_use]
     pub fn keys(&self) -> Vec<KeysView> {

@@ -222,7 +222,7 @@ mod tests {
     #[tokio::test]
     async fn an_alarm_goes_off_after_its_time_and_not_before() {
         let clock = Clock::start();
-        let alarms = Alarms::new(clock.clone());
+        let alarms = Alarms::new(clock);
         let test = async {
             let (first, second) = (alarms.alarm(), alarms.alarm());
             second.set(clock.now() + Duration::from_secs(3_600));
@@ -241,7 +241,7 @@ mod tests {
     #[tokio::test]
     async fn a_narrowed_alarm_becomes_what_it_was() {
         let clock = Clock::start();
-        let alarms = Alarms::new(clock.clone());
+        let alarms = Alarms::new(clock);
         let test = async {
             let alarm = alarms.alarm();
             {

@@ -4,6 +4,9 @@
 //! response. A body that fits into memory is read first and can be sent again; a longer one
 //! flows while the response may come back already (`streaming`).
 
+pub(crate) mod arrival;
+mod both;
+pub(crate) mod forward;
 pub(crate) mod guard;
 pub(crate) mod note;
 pub(crate) mod pack;
@@ -13,13 +16,12 @@ pub(crate) mod target;
 
 use crate::{
     alarm::{Alarm, Elapsed},
-    attempt::{Answer, Asked, Call, Failed},
+    attempt::{Asked, Call, Failed},
     buffer::{Buffer, LARGE},
     cluster::Cluster,
-    config::REPLAY_SIZE_MAX,
     endpoint::{Endpoint, InFlight},
     flow::{Broken, Source},
-    h1::{BodyDecoder, Framing, Known, RequestHead, ResponseHead},
+    h1::{Framing, Known, RequestHead, ResponseHead},
     listener::Listener,
     onward::{Length, Onward},
     refusal::Refusal,
@@ -29,7 +31,11 @@ use crate::{
     transport::Transport,
     worker::Worker,
 };
-use logic::{outlier::Event, retry};
+pub(crate) use arrival::{refuse, serve};
+pub(crate) use forward::Delivered;
+
+use arrival::send_own;
+use logic::retry;
 use note::Notes;
 use std::{
     future::{Future, poll_fn},
@@ -110,197 +116,6 @@ pub(crate) struct Exchange<'a> {
     pub(crate) stay: Option<sticky::Stay<'a>>,
     pub(crate) is_trusted: bool,
     pub(crate) notes: Notes,
-}
-
-/// A request before it is known where it goes.
-struct Arrival<'a, 'c> {
-    context: &'a Context<'c>,
-    scratch: &'a mut Scratch,
-    started: base::Moment,
-    is_grpc: bool,
-}
-
-impl Arrival<'_, '_> {
-    /// Answers it here.
-    async fn refuse(
-        &mut self,
-        refusal: &Refusal,
-        edits: Option<&policy::Effects>,
-        reply: Reply<'_>,
-    ) -> Ended {
-        let body = refusal.response(&mut self.scratch.response, self.is_grpc);
-        if let Some(effects) = edits {
-            guard::edit(&mut self.scratch.response.fields, &effects.response);
-        }
-        self.note(Some(refusal.code));
-        send_own(self.context, self.scratch, &body, reply).await
-    }
-
-    /// Answers it as its policy says.
-    async fn reply(&mut self, policy: &policy::Reply, reply: Reply<'_>) -> Ended {
-        if let Some(delay) = policy.delay {
-            tokio::time::sleep(delay).await;
-        }
-        let body = if self.is_grpc && policy.status >= 400 {
-            let refusal = Refusal::policy(policy.status, policy.code, &policy.message);
-            refusal.response(&mut self.scratch.response, true)
-        } else {
-            guard::reply(policy, &mut self.scratch.response)
-        };
-        self.note((!policy.code.is_empty()).then_some(policy.code));
-        send_own(self.context, self.scratch, &body, reply).await
-    }
-
-    fn note(&self, refusal: Option<&'static str>) {
-        let notes = Notes::default();
-        notes.status.set(self.scratch.response.status);
-        notes.first_byte.set(Some(self.context.worker.now()));
-        notes.refusal.set(refusal);
-        note::write(self.context, &self.scratch.request, &notes, self.started, None, None);
-    }
-}
-
-/// Answers one request. Its head is in `scratch`, what was read of its body in `buffer`.
-pub(crate) async fn serve(
-    context: &Context<'_>,
-    scratch: &mut Scratch,
-    framing: Framing,
-    source: &mut Source<'_>,
-    buffer: &mut Buffer,
-    mut reply: Reply<'_>,
-) -> Ended {
-    let snapshot = context.worker.snapshot();
-    let is_grpc = scratch.request.is_grpc();
-    let started = context.worker.now();
-    let mut arrival = Arrival { context, scratch, started, is_grpc };
-    let route = match target::route(context, &snapshot, &arrival.scratch.request) {
-        Ok(route) => route,
-        Err(refusal) => {
-            if !outlives(refusal.status, framing, source, buffer) {
-                reply.close();
-            }
-            return arrival.refuse(&refusal, None, reply).await;
-        }
-    };
-    let (route, respelt) = route.map_or((None, None), |(route, path)| (Some(route), path));
-    let (mut effects, mut asked) = (None, policy::compress::Asked::default());
-    if guard::is_asked(context, &snapshot, route) {
-        let request = &arrival.scratch.request;
-        let asking = guard::admit(context, route, &snapshot, request, respelt.as_deref());
-        match Box::pin(asking).await {
-            Ok(admitted) => (effects, asked) = (Some(Box::new(admitted.effects)), admitted.asked),
-            Err(answer) => {
-                if !outlives(answer.status, framing, source, buffer) {
-                    reply.close();
-                }
-                return Box::pin(arrival.reply(&answer, reply)).await;
-            }
-        }
-    }
-    let request = &arrival.scratch.request;
-    let known = route.and_then(|route| sticky::target(context, &snapshot, route, request));
-    let (cluster, target) = match target::cluster(context, &snapshot, route, known, request) {
-        Ok(found) => found,
-        Err(refusal) => {
-            if !outlives(refusal.status, framing, source, buffer) {
-                reply.close();
-            }
-            return arrival.refuse(&refusal, effects.as_deref(), reply).await;
-        }
-    };
-    let path = target::path(route, effects.as_deref(), &scratch.request);
-    let stay = sticky::find(context, &snapshot, route, cluster, &scratch.request);
-    if let Some(effects) = &effects {
-        guard::edit(&mut scratch.request.fields, &effects.request);
-        if let Some(delay) = effects.delay {
-            tokio::time::sleep(delay).await;
-        }
-    }
-    let said = target::settings(context, route, cluster, target);
-    let times = Times::new(started, said, &scratch.request.fields, is_grpc);
-    let peer = context.client.ip().to_canonical();
-    let exchange = Exchange {
-        context,
-        cluster,
-        route,
-        is_grpc,
-        started,
-        snapshot: &snapshot,
-        times,
-        path,
-        effects,
-        asked,
-        stay,
-        // A client on this machine may be a proxy that ends TLS.
-        is_trusted: peer.is_loopback() || snapshot.clients().trust(peer),
-        notes: Notes::default(),
-    };
-    let is_small = match framing {
-        Framing::None => true,
-        Framing::Length(length) => length <= u64::try_from(REPLAY_SIZE_MAX).unwrap_or(0),
-        Framing::Chunked | Framing::UntilClose => false,
-    };
-    let ended = if exchange.is_too_long(framing) {
-        reply.close();
-        exchange.refused(scratch, &Refusal::too_long(), None, 0, reply).await
-    } else if is_small && !is_grpc {
-        exchange.run(scratch, framing, source, buffer, reply).await
-    } else {
-        // Seldom, and large as a future: it has its own memory while it lasts.
-        Box::pin(exchange.streamed(scratch, framing, source, buffer, reply)).await
-    };
-    exchange.note(&scratch.request);
-    ended
-}
-
-/// Whether the connection outlives a refusal: the body that nobody wants must be out of the way.
-fn outlives(status: u16, framing: Framing, source: &mut Source<'_>, buffer: &mut Buffer) -> bool {
-    if status == 400 {
-        return false;
-    }
-    match (framing, source) {
-        (Framing::None, _) | (_, Source::H2(_)) => true,
-        (_, Source::H1 { decoder, .. }) => {
-            let part = decoder.take(buffer);
-            if let Ok(part) = &part {
-                buffer.skip_to(part.next);
-            }
-            part.is_ok() && decoder.is_done()
-        }
-    }
-}
-
-/// Sends an answer of our own.
-pub(crate) async fn refuse(
-    context: &Context<'_>,
-    scratch: &mut Scratch,
-    refusal: &Refusal,
-    is_grpc: bool,
-    reply: Reply<'_>,
-) -> Ended {
-    let body = refusal.response(&mut scratch.response, is_grpc);
-    send_own(context, scratch, &body, reply).await
-}
-
-/// Sends the response whose head is in `scratch`.
-async fn send_own(
-    context: &Context<'_>,
-    scratch: &mut Scratch,
-    body: &[u8],
-    reply: Reply<'_>,
-) -> Ended {
-    let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
-    let length = if body.is_empty() { Length::None } else { Length::Exact(length) };
-    let keeps = reply.keeps_alive();
-    let date = context.worker.date();
-    let Ok(mut sink) = reply.begin(&scratch.response, length, &date, &mut scratch.down) else {
-        return Ended::Close;
-    };
-    context.alarm.set(context.worker.recent() + context.worker.config().stream_idle);
-    match context.alarm.within(sink.send(&scratch.down, body, true)).await {
-        Ok(Ok(())) if keeps => Ended::Keep,
-        _ => Ended::Close,
-    }
 }
 
 impl Exchange<'_> {
@@ -512,167 +327,6 @@ impl Exchange<'_> {
         self.dress(&mut scratch.response);
         send_own(self.context, scratch, &body, reply).await
     }
-
-    /// Sends an instance's response on.
-    async fn forward(
-        &self,
-        mut answer: Answer,
-        retries: u32,
-        scratch: &mut Scratch,
-        reply: Reply<'_>,
-    ) -> Ended {
-        self.book(scratch.response.status, retries, Some(answer.in_flight.endpoint()));
-        if scratch.response.status == 101 {
-            return self.switch(answer, scratch, reply).await;
-        }
-        let worker = self.context.worker;
-        self.dress(&mut scratch.response);
-        self.bind(answer.in_flight.endpoint(), &mut scratch.response);
-        let mut decoder = BodyDecoder::new(answer.framing);
-        let keeps_own = scratch.response.keeps_alive();
-        let Ok(part) = decoder.take(&mut answer.buffer) else {
-            worker.give(answer.buffer);
-            let refusal = Refusal::upstream(&self.cluster.service, "its body is not valid");
-            return self.answer_instead(scratch, &refusal, reply).await;
-        };
-        if !decoder.is_done() || part.trailers.is_some() {
-            // Seldom enough; the usual future stays small.
-            return Box::pin(self.flow(answer, part, decoder, scratch, reply)).await;
-        }
-        // All of it is here: the instance is free before a slow client has taken it.
-        let Answer { connection, mut buffer, in_flight, .. } = answer;
-        if keeps_own && part.next == buffer.range().end {
-            worker.keep(in_flight.endpoint(), connection);
-        }
-        drop(in_flight);
-        let keeps = reply.keeps_alive();
-        let data = buffer.part(part.data.clone());
-        let packed = self.packed(&mut scratch.response, data);
-        let data = packed.as_deref().unwrap_or(data);
-        let length = match data.len() {
-            0 => Length::None,
-            length => Length::Exact(u64::try_from(length).unwrap_or(u64::MAX)),
-        };
-        let ended = match reply.begin(&scratch.response, length, &worker.date(), &mut scratch.down)
-        {
-            Ok(mut sink) => {
-                self.sent(data.len());
-                self.rest(worker.recent());
-                let sending = sink.send(&scratch.down, data, true);
-                match self.context.alarm.within(sending).await {
-                    Ok(Ok(())) if keeps => Ended::Keep,
-                    Ok(Ok(())) => Ended::Close,
-                    _ => self.lost("client_gone"),
-                }
-            }
-            Err(_) => self.lost("client_gone"),
-        };
-        buffer.skip_to(part.next);
-        worker.give(buffer);
-        ended
-    }
-
-    /// Answers in place of a response that cannot be sent on.
-    async fn answer_instead(
-        &self,
-        scratch: &mut Scratch,
-        refusal: &Refusal,
-        reply: Reply<'_>,
-    ) -> Ended {
-        self.notes.status.set(refusal.status);
-        self.notes.refusal.set(Some(refusal.code));
-        let body = refusal.response(&mut scratch.response, self.is_grpc);
-        self.dress(&mut scratch.response);
-        send_own(self.context, scratch, &body, reply).await
-    }
-
-    /// A whole body packed, when the response is to be packed.
-    fn packed(&self, head: &mut ResponseHead, data: &[u8]) -> Option<Vec<u8>> {
-        self.route?.settings.policy.as_ref()?.compress()?;
-        let length = u64::try_from(data.len()).ok();
-        self.packer(head, length)?.whole(data)
-    }
-
-    /// The exchange broke off.
-    fn lost(&self, error: &'static str) -> Ended {
-        self.notes.error.set(Some(error));
-        Ended::Close
-    }
-
-    /// Sends on a response whose body is not all there yet.
-    async fn flow(
-        &self,
-        answer: Answer,
-        first: crate::h1::body::Part,
-        decoder: BodyDecoder,
-        scratch: &mut Scratch,
-        reply: Reply<'_>,
-    ) -> Ended {
-        let Answer { connection, mut buffer, framing, in_flight, .. } = answer;
-        let worker = self.context.worker;
-        let keeps_own = scratch.response.keeps_alive();
-        let mut source = Source::H1 { transport: &connection, decoder };
-        let flowed = self.deliver(
-            &mut source,
-            &mut buffer,
-            Some(first),
-            streaming::length(framing),
-            true,
-            scratch,
-            reply,
-        );
-        let ended = flowed.await;
-        match ended {
-            Delivered::Whole { keeps } => {
-                if keeps_own
-                    && source.is_done()
-                    && buffer.is_empty()
-                    && framing != Framing::UntilClose
-                {
-                    worker.keep(in_flight.endpoint(), connection);
-                }
-                worker.give(buffer);
-                if keeps { Ended::Keep } else { Ended::Close }
-            }
-            Delivered::Broken => {
-                self.broke(in_flight.endpoint());
-                worker.give(buffer);
-                Ended::Broken
-            }
-            Delivered::Late => {
-                worker.give(buffer);
-                Ended::Broken
-            }
-            Delivered::Gone => {
-                worker.give(buffer);
-                Ended::Close
-            }
-        }
-    }
-
-    /// Books that an instance broke off in the middle of its response.
-    fn broke(&self, endpoint: &Endpoint) {
-        let worker = self.context.worker;
-        let traffic = worker.traffic(self.cluster);
-        self.cluster.saw(endpoint, worker.now_ms(), Event::Broken, traffic);
-    }
-
-    /// Both sides switch to another protocol, if the client asked for that.
-    async fn switch(&self, answer: Answer, scratch: &mut Scratch, reply: Reply<'_>) -> Ended {
-        let Answer { connection, buffer, in_flight, .. } = answer;
-        if scratch.request.upgrade().is_none() {
-            self.context.worker.give(buffer);
-            let refusal = Refusal::upstream(&self.cluster.service, "it switched protocols unasked");
-            return self.answer_instead(scratch, &refusal, reply).await;
-        }
-        let date = self.context.worker.date();
-        let begun = reply.begin(&scratch.response, Length::None, &date, &mut scratch.down);
-        let Ok(mut sink) = begun else { return Ended::Close };
-        match sink.send(&scratch.down, &[], false).await {
-            Ok(()) => Ended::Switched(Switched { connection, buffer, in_flight }),
-            Err(_) => Ended::Close,
-        }
-    }
 }
 
 /// Awaits `future`, or `other` if that comes first, which then means `instead`.
@@ -693,17 +347,4 @@ pub(crate) async fn until<T>(
         }
     })
     .await
-}
-
-/// How the delivery of a response's body ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Delivered {
-    /// The client has all of it.
-    Whole { keeps: bool },
-    /// The instance broke it off. The client's connection is broken too, so that it notices.
-    Broken,
-    /// It stood still for too long, or the time for all of it is up. The client notices in the same way.
-    Late,
-    /// The client is gone.
-    Gone,
 }

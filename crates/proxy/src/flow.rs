@@ -19,9 +19,9 @@ pub(crate) enum Broken {
     /// The sender broke a rule.
     Bad(Bad),
     /// The sender's side ended or failed.
-    Ended(io::Error),
+    Ended,
     /// The receiver's side failed.
-    Refused(io::Error),
+    Refused,
     /// It is longer than allowed.
     TooLong,
 }
@@ -58,9 +58,9 @@ impl Source<'_> {
                 let is_until_close = matches!(decoder, BodyDecoder::UntilClose);
                 match transport.read(buffer).await {
                     Ok(0) if is_until_close => *decoder = BodyDecoder::Done,
-                    Ok(0) => return Err(Broken::Ended(io::ErrorKind::UnexpectedEof.into())),
+                    Ok(0) => return Err(Broken::Ended),
                     Ok(_) => {}
-                    Err(error) => return Err(Broken::Ended(error)),
+                    Err(_) => return Err(Broken::Ended),
                 }
             },
             Self::H2(incoming) => incoming.next(buffer).await,
@@ -76,9 +76,9 @@ impl Source<'_> {
             Self::H1 { transport, .. } => {
                 while buffer.len() < length {
                     match transport.read(buffer).await {
-                        Ok(0) => return Err(Broken::Ended(io::ErrorKind::UnexpectedEof.into())),
+                        Ok(0) => return Err(Broken::Ended),
                         Ok(_) => {}
-                        Err(error) => return Err(Broken::Ended(error)),
+                        Err(_) => return Err(Broken::Ended),
                     }
                 }
                 Ok(())
@@ -213,7 +213,7 @@ pub(crate) async fn pump(
     sink: &mut Sink<'_>,
     mut seen: impl FnMut(usize) -> bool,
 ) -> Result<(), Broken> {
-    let refused = |(_, error)| Broken::Refused(error);
+    let refused = |_error| Broken::Refused;
     loop {
         let part = source.next(buffer).await?;
         let is_last = source.is_done();

@@ -52,7 +52,7 @@ impl Incoming {
             if self.pending.is_empty() && !self.receive().await? {
                 let trailers = self.stream.trailers().await;
                 self.is_done = true;
-                let trailers = trailers.map_err(|error| Broken::Ended(broken(error)))?;
+                let trailers = trailers.map_err(|_error| Broken::Ended)?;
                 let here = buffer.range();
                 let trailers = trailers.as_ref().map(fields).transpose().map_err(Broken::Bad)?;
                 return Ok(Part { data: here.start..here.start, next: here.start, trailers });
@@ -67,7 +67,7 @@ impl Incoming {
     pub(crate) async fn whole(&mut self, buffer: &mut Buffer, length: usize) -> Result<(), Broken> {
         while buffer.len() < length {
             if self.pending.is_empty() && !self.receive().await? {
-                return Err(Broken::Ended(io::ErrorKind::UnexpectedEof.into()));
+                return Err(Broken::Ended);
             }
             self.fill(buffer);
         }
@@ -92,11 +92,11 @@ impl Incoming {
             Some(Ok(piece)) => {
                 // The window belongs to the peer again once the piece is ours.
                 let returned = self.stream.flow_control().release_capacity(piece.len());
-                returned.map_err(|error| Broken::Ended(broken(error)))?;
+                returned.map_err(|_error| Broken::Ended)?;
                 self.pending = piece;
                 Ok(true)
             }
-            Some(Err(error)) => Err(Broken::Ended(broken(error))),
+            Some(Err(_)) => Err(Broken::Ended),
             None => Ok(false),
         }
     }

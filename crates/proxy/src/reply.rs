@@ -227,7 +227,7 @@ fn visit(all: &Fields, is_switching: bool, mut put: impl FnMut(&[u8], &[u8])) {
             | Known::TransferEncoding => true,
             _ => false,
         };
-        if !ends_here && !(names_fields && is_named(all, known, name)) {
+        if !(ends_here || names_fields && is_named(all, known, name)) {
             put(name, value);
         }
     }

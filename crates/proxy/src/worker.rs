@@ -1,16 +1,17 @@
 //! One worker: a thread with everything a request needs, shared with no other.
 
+mod accept;
+
 use crate::{
     alarm::Alarms,
     balancer::Balancer,
     buffer::{Buffer, Spare},
     cluster::{Cluster, View},
-    config::{ACCEPT_PAUSE, CONNECTIONS_MAX, Config, SCRATCH_KEPT_MAX, SCRATCH_SIZE_MAX},
-    connection,
+    config::{Config, SCRATCH_KEPT_MAX, SCRATCH_SIZE_MAX},
     endpoint::{Endpoint, InFlight},
     exchange::Scratch,
     limits::Limits,
-    listener::{Listener, ListenerKind},
+    listener::Listener,
     record::{Record, Summary},
     service::Shared,
     settings::Traffic,
@@ -25,17 +26,12 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     hash::BuildHasherDefault,
-    io,
-    net::SocketAddr,
     rc::Rc,
-    sync::{Arc, atomic::Ordering::Relaxed, atomic::Ordering::SeqCst},
+    sync::{Arc, atomic::Ordering::SeqCst},
     time::Duration,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Notify,
-};
-use tracing::{debug, error, warn};
+use tokio::sync::Notify;
+use tracing::warn;
 
 /// How often kept connections are looked through.
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
@@ -63,6 +59,7 @@ pub(crate) struct Worker {
     local: Local,
     alarms: Rc<Alarms>,
     spare: RefCell<Spare>,
+    #[expect(clippy::vec_box, reason = "what is lent and given back is a pointer, not half a KiB")]
     scratches: RefCell<Vec<Box<Scratch>>>,
     /// The time when it was asked for last.
     recent: Cell<Moment>,
@@ -331,7 +328,7 @@ pub(crate) async fn run(shared: Arc<Shared>, index: usize, seed: u64, local: Loc
         for listener in open {
             while let Some(socket) = listener.take(index) {
                 let listener = Arc::clone(&listener);
-                worker.local.spawn(accept(Rc::clone(&worker), listener, socket));
+                worker.local.spawn(accept::accept(Rc::clone(&worker), listener, socket));
             }
         }
         tokio::select! {
@@ -360,70 +357,5 @@ pub(crate) async fn run(shared: Arc<Shared>, index: usize, seed: u64, local: Loc
             open = worker.active.get(),
             "requests were broken off by the shutdown"
         );
-    }
-}
-
-/// Accepts on one socket until its listener closes.
-async fn accept(worker: Rc<Worker>, listener: Arc<Listener>, socket: std::net::TcpListener) {
-    let socket = match TcpListener::from_std(socket) {
-        Ok(socket) => socket,
-        Err(error) => {
-            error!(listener = ?listener.id, %error, "a listener cannot be used");
-            return;
-        }
-    };
-    let mut closing = listener.closing.subscribe();
-    loop {
-        while worker.active.get() >= CONNECTIONS_MAX && !listener.is_closing() {
-            worker.quieter.notified().await;
-        }
-        // Further clients wait in the kernel's queue. Other workers' clients may be the ones that go.
-        while is_full(&worker, &listener) && !listener.is_closing() {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-        }
-        tokio::select! {
-            biased;
-            accepted = socket.accept() => admit(&worker, &listener, accepted).await,
-            _ = closing.wait_for(|closing| *closing) => break,
-        }
-    }
-    // Whoever connected before the end is served, not reset.
-    loop {
-        tokio::select! {
-            biased;
-            accepted = socket.accept() => admit(&worker, &listener, accepted).await,
-            () = std::future::ready(()) => break,
-        }
-    }
-    drop(socket);
-    listener.sockets_open.fetch_sub(1, SeqCst);
-}
-
-/// Whether the gateway has as many clients as it may.
-fn is_full(worker: &Worker, listener: &Listener) -> bool {
-    let most = worker.snapshot().clients().connections_max;
-    listener.kind == ListenerKind::Gateway
-        && most.is_some_and(|most| listener.open.load(Relaxed) >= most)
-}
-
-async fn admit(
-    worker: &Rc<Worker>,
-    listener: &Arc<Listener>,
-    accepted: io::Result<(TcpStream, SocketAddr)>,
-) {
-    match accepted {
-        Ok((stream, client)) => {
-            listener.accepted.fetch_add(1, Relaxed);
-            let (worker, listener) = (Rc::clone(worker), Arc::clone(listener));
-            let local = worker.local.clone();
-            local.spawn(connection::serve(worker, listener, stream, client));
-        }
-        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {
-            debug!(%error, "a client gave up before it was accepted");
-        }
-        Err(error) => {
-            warn!(listener = ?listener.id, %error, "cannot accept connections for now");
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-        }
     }
 }

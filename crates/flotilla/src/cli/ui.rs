@@ -255,11 +255,13 @@ impl Ui {
     fn summary(&self, status: &wire::Status) -> String {
         let took = self.setup.started.elapsed();
         let (head, paint) = (&self.setup.head, self.setup.out.paint);
-        if self.is_live {
+        let mut text = if self.is_live {
             board::summary(status, head, took, paint, self.is_interactive)
         } else {
             board::plain_summary(status, head, took)
-        }
+        };
+        text.push_str(&head.remarks.text(paint));
+        text
     }
 
     /// Remembers what is wrong. Once the system is being stopped nothing is forgotten any more: a service that

@@ -22,7 +22,7 @@ use super::{
     open,
     output::{Align, Cell, Output, table},
     ps::to_json,
-    ui::board::{self, Head},
+    ui::board::{self, Head, Remarks},
     wait_for, words,
 };
 use api::{Client, client, wire};
@@ -41,7 +41,7 @@ pub(crate) fn run(context: &Context, args: &Up) -> Outcome {
     known(&args.services, &loaded.system)?;
     let mut is_told = false;
     for _ in 0..race::RACES_MAX {
-        match once(context, args, &place, &loaded.system, &mut is_told, started) {
+        match once(context, args, &place, &loaded, &mut is_told, started) {
             Err(failure) if race::is_lost(&failure) => {}
             outcome => return outcome,
         }
@@ -55,7 +55,7 @@ pub(crate) fn run(context: &Context, args: &Up) -> Outcome {
         }
     }
     // A node that was killed a moment ago may have let go of its lock by now.
-    once(context, args, &place, &loaded.system, &mut is_told, started)
+    once(context, args, &place, &loaded, &mut is_told, started)
 }
 
 /// Applies the file to the node that is there, or starts one.
@@ -63,18 +63,18 @@ fn once(
     context: &Context,
     args: &Up,
     place: &Place,
-    system: &manifest::System,
+    loaded: &manifest::Loaded,
     is_told: &mut bool,
     started: Instant,
 ) -> Outcome {
     let client = place.client();
     if is_running(&client)? {
-        return wait_for(apply(context, args, place, &client, started));
+        return wait_for(apply(context, args, place, &client, &loaded.warnings, started));
     }
     if args.dry_run {
-        return would_start(&context.out, system);
+        return would_start(&context.out, &loaded.system);
     }
-    let head = Head::of(place, system);
+    let head = Head::of(place, loaded);
     if !args.detach {
         return attached::run(context, args, place, head, started);
     }
@@ -133,6 +133,7 @@ async fn apply(
     args: &Up,
     place: &Place,
     client: &Client,
+    told: &[Diagnostic],
     started: Instant,
 ) -> Outcome {
     let before = client.status().await.map_err(|e| locate::unanswered(&e))?.revision;
@@ -152,6 +153,8 @@ async fn apply(
     if args.dry_run {
         return Ok(Exit::Success);
     }
+    let now = client.system().await.map_err(|e| locate::unanswered(&e))?;
+    Remarks::of(&now, told, Some(&system)).tell(&context.out);
     let is_changed = applied.changes.iter().any(|change| change.action != wire::Action::Keep);
     let follow = Follow {
         client,
@@ -230,8 +233,7 @@ async fn sum_up(
         } else {
             let took = started.elapsed();
             context.out.raw(&board::summary(status, &head, took, context.out.paint, false))?;
-            let notes: Vec<Diagnostic> = system.notes.iter().map(Diagnostic::from).collect();
-            context.out.problems(&notes);
+            head.remarks.tell(&context.out);
             context.out.say("runs in the background; `flotilla logs -f` shows its output, `flotilla down` stops it");
         }
     }

@@ -243,6 +243,15 @@ fn take_sequence(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> (String
     }
 }
 
+/// A path as a shell takes it for one word.
+pub(crate) fn shell(path: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@:".contains(&byte);
+    if path.bytes().all(is_plain) {
+        return path.to_owned();
+    }
+    format!("'{}'", path.replace('\'', r"'\''"))
+}
+
 #[cfg(test)]
 #[path = "words/tests.rs"]
 mod tests;

@@ -110,6 +110,13 @@ impl NodeBackend {
                     }
                 }
             }
+            for warning in self.gateway.warnings() {
+                let note = Diagnostic::warning(base::Code::CERTIFICATE, warning);
+                notes.push(match &present.system.gateway.tls_place {
+                    Some(place) => note.at(place.clone(), ""),
+                    None => note,
+                });
+            }
             notes
         })
     }
@@ -242,6 +249,7 @@ impl Backend for NodeBackend {
         let store = self.logs.stats();
         let uptime = self.clock.now().since_start();
         let notes = self.notes();
+        let authority = self.gateway.trust();
         self.present(|present| wire::System {
             name: present.system.name.clone(),
             phase,
@@ -253,7 +261,12 @@ impl Backend for NodeBackend {
             files: present.system.files.iter().map(|f| f.display().to_string()).collect(),
             environment: present.environment.clone(),
             detached: self.detached,
-            gateway_url: present.system.gateway.listen.map(|address| format!("http://{address}")),
+            gateway_url: gateway_url(&present.system.gateway),
+            authority: authority.map(|trust| wire::Authority {
+                certificate: trust.ca.display().to_string(),
+                is_new: trust.is_new,
+                trust: trust.to_string(),
+            }),
             admin_url: Some(format!("http://{}", present.system.admin)),
             notes: notes.iter().map(Into::into).collect(),
             node: self.node_usage(),
@@ -291,6 +304,17 @@ impl Backend for NodeBackend {
     fn shutdown(&self) {
         self.wishes.shutdown.send_replace(true);
     }
+}
+
+/// Where clients on this machine reach the gateway. An address for all interfaces is none that a client can ask for,
+/// and no certificate names it.
+fn gateway_url(gateway: &manifest::Gateway) -> Option<String> {
+    let address = gateway.listen?;
+    let scheme = if gateway.tls.is_some() { "https" } else { "http" };
+    if address.ip().is_unspecified() {
+        return Some(format!("{scheme}://localhost:{}", address.port()));
+    }
+    Some(format!("{scheme}://{address}"))
 }
 
 fn event(event: supervisor::Event) -> wire::Event {

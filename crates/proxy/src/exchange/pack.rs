@@ -96,8 +96,8 @@ impl Packer {
         mut before: &[u8],
         mut seen: impl FnMut(usize),
     ) -> Result<(), Broken> {
-        let refused = |(_, error)| Broken::Refused(error);
-        let failed = |_| Broken::Ended(std::io::ErrorKind::InvalidData.into());
+        let refused = |_error| Broken::Refused;
+        let failed = |_error| Broken::Ended;
         loop {
             if !self.packed.is_empty() && !source.is_done() {
                 seen(self.packed.len());

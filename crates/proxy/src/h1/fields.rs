@@ -53,14 +53,6 @@ macro_rules! known {
                 })*
                 Self::Other
             }
-
-            /// Its name in lowercase; empty for `Other`.
-            pub(crate) const fn name(self) -> &'static str {
-                match self {
-                    Self::Other => "",
-                    $(Self::$variant => $name,)*
-                }
-            }
         }
     };
 }
@@ -155,19 +147,6 @@ impl Fields {
         self.list.retain(|field| !text[field.name.range()].eq_ignore_ascii_case(name.as_bytes()));
     }
 
-    /// Removes all fields of that kind.
-    pub(crate) fn remove_known(&mut self, known: Known) {
-        self.list.retain(|field| field.known != known);
-    }
-
-    /// Keeps the fields for which `keep` says so.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(Known, &[u8], &[u8]) -> bool) {
-        let text = &self.text;
-        self.list.retain(|field| {
-            keep(field.known, &text[field.name.range()], &text[field.value.range()])
-        });
-    }
-
     /// What a span stands for.
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
         self.text.get(span.range()).unwrap_or_default()
@@ -251,7 +230,6 @@ mod tests {
         assert_eq!(Known::of(b"Content-Lengths"), Known::Other);
         assert_eq!(Known::of(b"x-forwarded-For"), Known::ForwardedFor);
         assert_eq!(Known::of(b""), Known::Other);
-        assert_eq!(Known::TraceParent.name(), "traceparent");
     }
 
     #[test]
@@ -263,7 +241,7 @@ mod tests {
         let values: Vec<&[u8]> = fields.named("a").collect();
         assert_eq!(values, [b"1", b"2"]);
         fields.set("a", b"3");
-        fields.remove_known(Known::Via);
+        fields.remove("VIA");
         let all: Vec<(Known, &[u8], &[u8])> = fields.iter().collect();
         assert_eq!(all, [(Known::Other, &b"a"[..], &b"3"[..])]);
     }

@@ -4,10 +4,11 @@ use super::keys;
 use crate::cli::{
     locate::Place,
     open,
-    output::{Align, Cell, Paint, Tint, table},
+    output::{Align, Cell, Output, Paint, Tint, table},
     words,
 };
 use api::wire;
+use base::Diagnostic;
 use manifest::PathMatch;
 use std::time::Duration;
 
@@ -26,12 +27,20 @@ pub(crate) struct Head {
     pub dashboard: Option<String>,
     /// A path that the gateway leads somewhere.
     pub path: Option<String>,
+    /// The certificate that clients must trust to reach the gateway, when it was made on this machine.
+    pub authority: Option<String>,
+    /// What was said about the file already.
+    pub told: Vec<Diagnostic>,
+    /// What there is to say besides, once it runs.
+    pub remarks: Remarks,
 }
 
 impl Head {
     /// What is known before the node runs.
-    pub(crate) fn of(place: &Place, system: &manifest::System) -> Self {
+    pub(crate) fn of(place: &Place, loaded: &manifest::Loaded) -> Self {
+        let system = &loaded.system;
         Self {
+            told: loaded.warnings.clone(),
             system: system.name.clone(),
             file: place.shown(),
             content: words::content(system),
@@ -43,13 +52,64 @@ impl Head {
     /// Adds what only the running node knows.
     pub(crate) fn learn(&mut self, place: &Place, system: &wire::System) {
         self.gateway.clone_from(&system.gateway_url);
+        self.authority = system.authority.as_ref().map(|made| made.certificate.clone());
         self.dashboard = open::dashboard(place, system);
+        self.remarks = Remarks::of(system, &self.told, None);
     }
 
     /// A command to try.
     fn curl(&self) -> Option<String> {
         let gateway = self.gateway.as_deref()?.trim_end_matches('/');
-        Some(format!("curl {gateway}{}", self.path.as_deref()?))
+        let path = self.path.as_deref()?;
+        Some(match &self.authority {
+            Some(file) => format!("curl --cacert {} {gateway}{path}", words::shell(file)),
+            None => format!("curl {gateway}{path}"),
+        })
+    }
+}
+
+/// What a system that runs has to say to whoever brought it up.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Remarks {
+    /// What is not as the file asks for, or will not be for long.
+    pub warnings: Vec<Diagnostic>,
+    /// How to trust an authority that was made just now.
+    pub trust: Option<String>,
+}
+
+impl Remarks {
+    /// What `system` says that is not in `told` and was not so `before`.
+    pub(crate) fn of(
+        system: &wire::System,
+        told: &[Diagnostic],
+        before: Option<&wire::System>,
+    ) -> Self {
+        let is_told = |note: &wire::Diagnostic| {
+            told.iter().any(|told| told.message == note.message)
+                || before.is_some_and(|before| before.notes.contains(note))
+        };
+        let notes = system.notes.iter().filter(|note| !is_told(note));
+        let authority = system.authority.as_ref().filter(|authority| {
+            authority.is_new && before.and_then(|it| it.authority.as_ref()) != Some(*authority)
+        });
+        Self {
+            warnings: notes.map(Diagnostic::from).collect(),
+            trust: authority.map(|authority| authority.trust.clone()),
+        }
+    }
+
+    /// Says it on standard error.
+    pub(crate) fn tell(&self, out: &Output) {
+        out.problems(&self.warnings);
+        if let Some(trust) = &self.trust {
+            out.say(trust);
+        }
+    }
+
+    /// As lines for a terminal; empty when there is nothing.
+    pub(crate) fn text(&self, paint: Paint) -> String {
+        let warnings = self.warnings.iter().map(|warning| warning.render(paint.on));
+        warnings.chain(self.trust.clone()).collect()
     }
 }
 
@@ -58,6 +118,9 @@ fn path_to_try(gateway: &manifest::Gateway) -> Option<String> {
     let route = gateway.routes.iter().find(|route| {
         route.host.is_none()
             && route.headers.is_empty()
+            && route.query.is_empty()
+            && route.rules.auth.is_open()
+            && route.rules.allow.is_none()
             && (route.methods.is_empty() || route.methods.iter().any(|method| method == "GET"))
     })?;
     let (PathMatch::Prefix(path) | PathMatch::Exact(path)) = &route.path;

@@ -23,6 +23,7 @@ fn head() -> Head {
         gateway: Some("http://127.0.0.1:8080".into()),
         dashboard: Some("http://127.0.0.1:8081/?t=3f9c".into()),
         path: Some("/users".into()),
+        ..Head::default()
     }
 }
 
