@@ -9,11 +9,14 @@ use crate::process::{self, Workspace};
 /// A program, and the Debian package that has it.
 const PROGRAMS: &[(&str, &str)] = &[
     ("busybox", "busybox-static"),
+    ("curl", "curl"),
     ("dockerd", "docker.io"),
     ("go", "golang-go"),
     ("ip", "iproute2"),
     ("iptables", "iptables"),
+    ("nginx", "nginx-light"),
     ("node", "nodejs"),
+    ("openssl", "openssl"),
     ("python3", "python3"),
     ("wrk", "wrk"),
 ];

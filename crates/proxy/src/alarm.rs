@@ -6,13 +6,14 @@
 //! to 10 ms late, and never early.
 
 use base::Moment;
+use pin_project_lite::pin_project;
 use runtime::Clock;
 use std::{
     cell::{Cell, RefCell},
-    future::{Future, poll_fn},
-    pin::pin,
+    future::Future,
+    pin::Pin,
     rc::Rc,
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 use tokio::sync::Notify;
@@ -32,7 +33,7 @@ pub(crate) struct Alarms {
     earlier: Notify,
 }
 
-struct State {
+pub(crate) struct State {
     /// When it goes off, in µs of the clock.
     at_us: Cell<u64>,
     /// A look has found it due. Whoever waits need not ask the clock.
@@ -156,24 +157,38 @@ impl Alarm {
     ///
     /// # Cancel safety
     /// As the future.
-    pub(crate) async fn within<T>(&self, future: impl Future<Output = T>) -> Result<T, Elapsed> {
-        let mut future = pin!(future);
-        poll_fn(|cx| {
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                return Poll::Ready(Ok(output));
-            }
-            if self.state.is_due.get() {
-                return Poll::Ready(Err(Elapsed));
-            }
-            let mut waker = self.state.waker.borrow_mut();
-            match &mut *waker {
-                Some(waker) if waker.will_wake(cx.waker()) => {}
-                Some(waker) => waker.clone_from(cx.waker()),
-                None => *waker = Some(cx.waker().clone()),
-            }
-            Poll::Pending
-        })
-        .await
+    pub(crate) fn within<F: Future>(&self, future: F) -> Within<'_, F> {
+        Within { state: &self.state, future }
+    }
+}
+
+pin_project! {
+    /// What [`Alarm::within`] returns. An `async fn` in its place would hold the future twice.
+    pub(crate) struct Within<'a, F> {
+        state: &'a State,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Within<'_, F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        if this.state.is_due.get() {
+            return Poll::Ready(Err(Elapsed));
+        }
+        let mut waker = this.state.waker.borrow_mut();
+        match &mut *waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => *waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
     }
 }
 

@@ -37,13 +37,14 @@ pub(crate) use forward::Delivered;
 use arrival::send_own;
 use logic::retry;
 use note::Notes;
+use pin_project_lite::pin_project;
 use std::{
-    future::{Future, poll_fn},
+    future::Future,
     net::SocketAddr,
-    pin::pin,
+    pin::Pin,
     rc::Rc,
     sync::Arc,
-    task::Poll,
+    task::{self, Poll},
 };
 
 /// What belongs to a client's connection.
@@ -149,7 +150,8 @@ impl Exchange<'_> {
         let body = buffer.filled().get(..length).unwrap_or_default();
         let gone = reply.gone();
         let called = call.run(&scratch.up, body, &mut scratch.response, &mut reply);
-        let outcome = alarm.within(until(called, gone.wait(), Err(Failed::Client))).await;
+        let outcome = alarm.within(until(called, gone.wait())).await;
+        let outcome = outcome.map(|called| called.unwrap_or(Err(Failed::Client)));
         source.finish(buffer);
         let retries = call.used.retries;
         match outcome {
@@ -329,22 +331,29 @@ impl Exchange<'_> {
     }
 }
 
-/// Awaits `future`, or `other` if that comes first, which then means `instead`.
-pub(crate) async fn until<T>(
-    future: impl Future<Output = T>,
-    other: impl Future<Output = ()>,
-    instead: T,
-) -> T {
-    let (mut future, mut other) = (pin!(future), pin!(other));
-    let mut instead = Some(instead);
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(output);
+pin_project! {
+    /// Awaits `future`; `None` when `other` comes first. An `async fn` in its place would hold both twice.
+    pub(crate) struct Until<F, G> {
+        #[pin]
+        future: F,
+        #[pin]
+        other: G,
+    }
+}
+
+/// See [`Until`].
+pub(crate) fn until<F: Future, G: Future>(future: F, other: G) -> Until<F, G> {
+    Until { future, other }
+}
+
+impl<F: Future, G: Future> Future for Until<F, G> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match this.future.poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => this.other.poll(cx).map(|_| None),
         }
-        match other.as_mut().poll(cx) {
-            Poll::Ready(()) => instead.take().map_or(Poll::Pending, Poll::Ready),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
+    }
 }

@@ -14,6 +14,7 @@ mod conflicts;
 mod containers;
 mod examples;
 mod formats;
+mod gateway;
 mod handover;
 mod handover_failures;
 mod jobs;

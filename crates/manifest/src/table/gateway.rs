@@ -151,7 +151,7 @@ pub(crate) static GATEWAY: Shape = Shape::Keys(&Table {
             &ACCESS_LOG,
             "false",
             "logs/access.log",
-            "A line of JSON for each request: `true` for `.flotilla/logs/access.log`, or a file.",
+            "A line of JSON for each request: `true` for `.flotilla/access.log`, or a file.",
         ),
     ],
     hints: &[

@@ -234,7 +234,8 @@ impl Exchange<'_> {
             }
         };
         self.rest(worker.now());
-        let outcome = alarm.within(until(delivery, gone.wait(), Err(Broken::Refused))).await;
+        let outcome = alarm.within(until(delivery, gone.wait())).await;
+        let outcome = outcome.map(|delivered| delivered.unwrap_or(Err(Broken::Refused)));
         match outcome {
             Ok(Ok(())) => Delivered::Whole { keeps },
             Ok(Err(Broken::Refused)) => Delivered::Gone,

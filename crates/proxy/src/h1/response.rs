@@ -11,6 +11,8 @@ pub(crate) struct ResponseHead {
     reason: Span,
     /// 0 or 1 for HTTP/1, 2 for HTTP/2.
     pub(crate) version: u8,
+    /// It announces a body that it must not have. If one comes, it would be taken for the next response.
+    is_suspect: bool,
 }
 
 impl ResponseHead {
@@ -47,13 +49,18 @@ impl ResponseHead {
             let name = Fields::span_of(head, header.name.as_bytes());
             self.fields.add_spans(name, Fields::span_of(head, header.value));
         }
-        Framing::of_response(&self.fields, minor, status, is_head)
+        let framing = Framing::of_response(&self.fields, minor, status, is_head)?;
+        self.is_suspect = matches!(status, 100..=199 | 204)
+            && (self.fields.has(Known::TransferEncoding)
+                || self.fields.first(Known::ContentLength).is_some_and(|length| length != b"0"));
+        Ok(framing)
     }
 
     /// Begins a head that came in parts, or is made here; fields are added to `fields`.
     pub(crate) fn begin(&mut self, status: u16, version: u8) {
         self.fields.clear();
         (self.status, self.version, self.reason) = (status, version, Span::default());
+        self.is_suspect = false;
     }
 
     /// The words after the status; empty when there are none.
@@ -64,6 +71,7 @@ impl ResponseHead {
     /// Whether the instance lets the connection live after its response.
     pub(crate) fn keeps_alive(&self) -> bool {
         match self.version {
+            _ if self.is_suspect => false,
             0 => self.fields.has_token(Known::Connection, "keep-alive"),
             _ => {
                 !self.fields.has(Known::Connection)
@@ -93,6 +101,15 @@ mod tests {
         let (head, framing) = parse("HTTP/1.0 200 \r\n\r\n").unwrap();
         assert_eq!((head.reason(), framing), (&b""[..], Framing::UntilClose));
         assert!(!head.keeps_alive());
+    }
+
+    #[test]
+    fn a_connection_is_not_used_again_after_a_body_that_must_not_be() {
+        let keeps = |text| parse(text).unwrap().0.keeps_alive();
+        assert!(keeps("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"));
+        assert!(!keeps("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"));
+        assert!(!keeps("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n"));
+        assert!(keeps("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"));
     }
 
     #[test]
