@@ -13,8 +13,8 @@
 use base::{InstanceId, ServiceName};
 use logic::route::{Path, Rule};
 use proxy::{
-    Algorithm, Cluster, Config, Endpoint, HashOn, ListenerId, ListenerKind, Route, Service,
-    Snapshot, Target,
+    Algorithm, Cluster, Config, Endpoint, HashOn, ListenerId, ListenerKind, Pem, PemPair, Route,
+    Service, Snapshot, Target, Tls,
 };
 use std::{error::Error, net::SocketAddr, sync::Arc};
 
@@ -39,6 +39,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let id = ListenerId::new(&format!("gateway-{number}"));
         println!("ready {}", handle.listen(id, listen, ListenerKind::Gateway)?);
     }
+    for (number, (listen, tls)) in options.tls.into_iter().enumerate() {
+        let id = ListenerId::new(&format!("secure-{number}"));
+        println!("ready {}", handle.listen_tls(id, listen, ListenerKind::Gateway, Some(tls))?);
+    }
     loop {
         std::thread::park();
     }
@@ -46,6 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 struct Options {
     listen: Vec<SocketAddr>,
+    tls: Vec<(SocketAddr, Tls)>,
     upstreams: Vec<SocketAddr>,
     routes: usize,
     config: Config,
@@ -54,12 +59,16 @@ struct Options {
 impl Options {
     fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
         let listen = vec![arguments.next().ok_or(USAGE)?.parse()?];
-        let mut options =
-            Self { listen, upstreams: Vec::new(), routes: 0, config: Config::default() };
+        let (tls, upstreams) = (Vec::new(), Vec::new());
+        let mut options = Self { listen, tls, upstreams, routes: 0, config: Config::default() };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--also" => options.listen.push(arguments.next().ok_or(USAGE)?.parse()?),
-                "--tls" => return Err("the data plane does not speak TLS yet".into()),
+                "--tls" => {
+                    let mut next = || arguments.next().ok_or(USAGE);
+                    let (listen, certificate, key) = (next()?.parse()?, next()?, next()?);
+                    options.tls.push((listen, load(&certificate, &key)?));
+                }
                 "--workers" => options.config.workers = arguments.next().ok_or(USAGE)?.parse()?,
                 "--routes" => options.routes = arguments.next().ok_or(USAGE)?.parse()?,
                 upstream => options.upstreams.push(upstream.parse()?),
@@ -67,6 +76,15 @@ impl Options {
         }
         if options.upstreams.is_empty() { Err(USAGE.into()) } else { Ok(options) }
     }
+}
+
+fn load(certificate: &str, key: &str) -> Result<Tls, Box<dyn Error>> {
+    let (chain, secret) = (std::fs::read(certificate)?, std::fs::read(key)?);
+    let pair = PemPair {
+        certificate: Pem { name: certificate, bytes: &chain },
+        key: Pem { name: key, bytes: &secret },
+    };
+    Ok(Tls::from_pem(&[pair])?)
 }
 
 fn route(prefix: String, service: &ServiceName) -> Route {

@@ -326,6 +326,7 @@ impl Exchange<'_> {
         self.book(refusal.status, retries, endpoint.as_ref());
         self.notes.refusal.set(Some(refusal.code));
         let body = refusal.response(&mut scratch.response, self.is_grpc);
+        self.notes.sent(body.len());
         self.dress(&mut scratch.response);
         send_own(self.context, scratch, &body, reply).await
     }

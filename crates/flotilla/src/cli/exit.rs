@@ -59,7 +59,11 @@ impl Exit {
             | Code::NO_COMMAND
             | Code::MISSING_FILE
             | Code::VARIABLE
-            | Code::NO_FILE => Self::InvalidFile,
+            | Code::NO_FILE
+            | Code::CERTIFICATE
+            | Code::CONDITION
+            | Code::KEYS
+            | Code::POLICY => Self::InvalidFile,
             Code::NOT_READY
             | Code::EXITED
             | Code::CRASH_LOOP
@@ -196,6 +200,13 @@ mod tests {
         assert_eq!(Exit::of(std::slice::from_ref(&warning)), Exit::Success);
         assert_eq!(Exit::of(&[warning.clone(), taken, syntax.clone()]), Exit::Conflict);
         assert_eq!(Exit::of(&[warning, syntax]), Exit::InvalidFile);
+        for code in [Code::CERTIFICATE, Code::CONDITION, Code::KEYS, Code::POLICY] {
+            assert_eq!(
+                Exit::of_code(code),
+                Exit::InvalidFile,
+                "{code}: the file has to be changed"
+            );
+        }
     }
 
     #[test]

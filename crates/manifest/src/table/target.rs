@@ -34,7 +34,7 @@ static REDIRECT_KEYS: Table = Table {
             "Another scheme.",
         ),
         key("host", &TEXT, "the same", "www.example.com", "Another host."),
-        key("port", &PORT, "the scheme's", "8443", "Another port."),
+        key("port", &PORT, "the request's, or that of a new `scheme`", "8443", "Another port."),
         key("path", &TEXT, "the same", "/new", "Another path; may have the variables."),
         key(
             "prefix",

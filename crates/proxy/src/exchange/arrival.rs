@@ -3,14 +3,17 @@
 use super::{Context, Ended, Exchange, Scratch, guard, note, note::Notes, sticky, target};
 use crate::{
     buffer::Buffer, config::REPLAY_SIZE_MAX, flow::Source, h1::Framing, onward::Length,
-    refusal::Refusal, reply::Reply, times::Times,
+    refusal::Refusal, reply::Reply, snapshot::Route, times::Times,
 };
+
 /// A request before it is known where it goes.
 struct Arrival<'a, 'c> {
     context: &'a Context<'c>,
     scratch: &'a mut Scratch,
     started: base::Moment,
     is_grpc: bool,
+    /// The route, as soon as it is known.
+    route: Option<&'a Route>,
 }
 
 impl Arrival<'_, '_> {
@@ -25,7 +28,7 @@ impl Arrival<'_, '_> {
         if let Some(effects) = edits {
             guard::edit(&mut self.scratch.response.fields, &effects.response);
         }
-        self.note(Some(refusal.code));
+        self.note(Some(refusal.code), body.len());
         send_own(self.context, self.scratch, &body, reply).await
     }
 
@@ -40,16 +43,17 @@ impl Arrival<'_, '_> {
         } else {
             guard::reply(policy, &mut self.scratch.response)
         };
-        self.note((!policy.code.is_empty()).then_some(policy.code));
+        self.note((!policy.code.is_empty()).then_some(policy.code), body.len());
         send_own(self.context, self.scratch, &body, reply).await
     }
 
-    fn note(&self, refusal: Option<&'static str>) {
+    fn note(&self, refusal: Option<&'static str>, bytes: usize) {
         let notes = Notes::default();
         notes.status.set(self.scratch.response.status);
         notes.first_byte.set(Some(self.context.worker.now()));
         notes.refusal.set(refusal);
-        note::write(self.context, &self.scratch.request, &notes, self.started, None, None);
+        notes.sent(bytes);
+        note::write(self.context, &self.scratch.request, &notes, self.started, None, self.route);
     }
 }
 
@@ -69,7 +73,7 @@ pub(crate) async fn serve(
     let snapshot = context.worker.snapshot();
     let is_grpc = scratch.request.is_grpc();
     let started = context.worker.now();
-    let mut arrival = Arrival { context, scratch, started, is_grpc };
+    let mut arrival = Arrival { context, scratch, started, is_grpc, route: None };
     let route = match target::route(context, &snapshot, &arrival.scratch.request) {
         Ok(route) => route,
         Err(refusal) => {
@@ -80,6 +84,7 @@ pub(crate) async fn serve(
         }
     };
     let (route, respelt) = route.map_or((None, None), |(route, path)| (Some(route), path));
+    arrival.route = route;
     let (mut effects, mut asked) = (None, policy::compress::Asked::default());
     if guard::is_asked(context, &snapshot, route) {
         let request = &arrival.scratch.request;

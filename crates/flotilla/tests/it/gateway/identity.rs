@@ -91,7 +91,10 @@ gateway:
     let answer = passed.send(system.gateway).unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
     let seen = answer.json();
-    assert_eq!((&seen["headers"]["x-user"], &seen["headers"]["x-org"]), (&json!("ann"), &json!("o7")));
+    assert_eq!(
+        (&seen["headers"]["x-user"], &seen["headers"]["x-org"]),
+        (&json!("ann"), &json!("o7"))
+    );
     // Nobody can say who they are where nobody has to.
     let open = Request::get("/open").header("X-User", "root").send(system.gateway).unwrap();
     assert_eq!((open.status, &open.json()["headers"]["x-user"]), (200, &Value::Null));
@@ -177,7 +180,8 @@ gateway:
   routes: { /: web }
 ",
     );
-    let openssl = |line: &str| system.finish(system.command("openssl").args(line.split(' '))).expect(0);
+    let openssl =
+        |line: &str| system.finish(system.command("openssl").args(line.split(' '))).expect(0);
     openssl("genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out private.pem");
     openssl("pkey -in private.pem -pubout -out public.pem");
     system.up();

@@ -72,8 +72,11 @@ gateway:
 
 #[test]
 fn answers_are_compressed_as_the_client_wishes() {
-    let needed =
-        ["curl --version | grep -q brotli", "curl --version | grep -q zstd", "curl --version | grep -q libz"];
+    let needed = [
+        "curl --version | grep -q brotli",
+        "curl --version | grep -q zstd",
+        "curl --version | grep -q libz",
+    ];
     if !has("compression", &needed) {
         return;
     }
@@ -103,8 +106,11 @@ gateway:
         let raw = curl(&system, &["-H", &accept, &url("/x?size=100000")]);
         assert!(raw.body.len() < 10_000, "{coding}: {}", raw.body.len());
     }
-    for (accept, path) in [("gzip", "/plain?size=100000"), ("identity", "/x?size=100000"), ("gzip", "/x")] {
-        let answer = Request::get(path).header("Accept-Encoding", accept).send(system.gateway).unwrap();
+    for (accept, path) in
+        [("gzip", "/plain?size=100000"), ("identity", "/x?size=100000"), ("gzip", "/x")]
+    {
+        let answer =
+            Request::get(path).header("Accept-Encoding", accept).send(system.gateway).unwrap();
         assert_eq!(answer.header("content-encoding"), None, "{accept} {path}");
         assert_eq!(answer.json()["method"], "GET");
     }

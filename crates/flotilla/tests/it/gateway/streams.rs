@@ -1,7 +1,10 @@
 //! What goes on for long: WebSocket and server-sent events.
 
 use super::has;
-use crate::kit::{System, http::{Connection, Request}};
+use crate::kit::{
+    System,
+    http::{Connection, Request},
+};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,

@@ -70,7 +70,7 @@ gateway:
 "
     ));
     let url = format!("https://localhost:{}/a?b=c", system.gateway.port());
-    system.flotilla("up -d").expect(3).says("F031");
+    system.flotilla("up -d").expect(3).says("`site.pem` does not exist");
     certificate(&system, "site");
     fs::copy(system.dir().join("site.pem"), system.dir().join("first.pem")).unwrap();
     system.up();

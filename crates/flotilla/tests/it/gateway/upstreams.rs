@@ -67,9 +67,9 @@ fn flask_works_behind_the_gateway() {
 import os
 from flask import Flask, request
 app = Flask(__name__)
-app.get('/hello')(lambda: 'hello')
-app.get('/large')(lambda: 'x' * 5_000_000)
-app.post('/length')(lambda: str(len(request.get_data())))
+app.add_url_rule('/hello', 'hello', lambda: 'hello')
+app.add_url_rule('/large', 'large', lambda: 'x' * 5_000_000)
+app.add_url_rule('/length', 'length', lambda: str(len(request.get_data())), methods=['POST'])
 app.run(port=int(os.environ['PORT']))
 ";
     let system = system("python3 app.py", &[("app.py", app)]);
@@ -174,16 +174,19 @@ http {
 ";
     let start = "sed s/THE_PORT/$PORT/ nginx.conf > ready.conf && exec nginx -p \"$PWD\" -c ready.conf -e stderr\n";
     let large = "x".repeat(LARGE);
-    let files = [("nginx.conf", conf), ("start.sh", start), ("www/hello", "hello"), ("www/large", &large)];
+    let files =
+        [("nginx.conf", conf), ("start.sh", start), ("www/hello", "hello"), ("www/large", &large)];
     let system = system("sh start.sh", &files);
     check(&system);
     // A part of a file.
-    let part = Request::get("/app/large").header("Range", "bytes=10-19").send(system.gateway).unwrap();
+    let part =
+        Request::get("/app/large").header("Range", "bytes=10-19").send(system.gateway).unwrap();
     assert_eq!((part.status, part.text().as_str()), (206, "xxxxxxxxxx"));
     assert_eq!(part.header("content-range"), Some("bytes 10-19/5000000"));
     // What has not changed is not sent again.
     let etag = system.get("/app/hello").header("etag").unwrap().to_owned();
-    let same = Request::get("/app/hello").header("If-None-Match", &etag).send(system.gateway).unwrap();
+    let same =
+        Request::get("/app/hello").header("If-None-Match", &etag).send(system.gateway).unwrap();
     assert_eq!((same.status, same.body.len()), (304, 0));
     let post = Request { method: "POST", body: b"x".to_vec(), ..Request::get("/app/hello") };
     assert_eq!(post.send(system.gateway).unwrap().status, 405);

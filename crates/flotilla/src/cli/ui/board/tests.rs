@@ -73,3 +73,26 @@ fn the_summary_of_a_pipe_is_plain_and_says_when_it_is_not_ready() {
         Duration::from_secs(2),
     ));
 }
+
+#[test]
+fn the_command_to_try_trusts_what_was_made_here_and_needs_no_token() {
+    let of = |gateway: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("flotilla.yaml");
+        let text = format!("services: {{ a: {{ run: x }} }}\ngateway:\n  routes:\n{gateway}\n");
+        std::fs::write(&file, text).unwrap();
+        let loaded = manifest::load(&file, &manifest::Options::default()).unwrap();
+        path_to_try(&loaded.system.gateway)
+    };
+    let guarded =
+        "    /users: { to: a, auth: { jwt: { secret: a-secret-of-thirty-two-bytes-or-more } } }";
+    assert_eq!(of(guarded), None);
+    assert_eq!(of(&format!("{guarded}\n    /open: a")).as_deref(), Some("/open"));
+    let mut head = head();
+    head.gateway = Some("https://localhost:8443".into());
+    head.authority = Some("/home/ann lee/root.crt".into());
+    assert_eq!(
+        head.curl().unwrap(),
+        "curl --cacert '/home/ann lee/root.crt' https://localhost:8443/users"
+    );
+}
