@@ -42,7 +42,7 @@ pub(crate) struct Table {
 }
 
 /// One known key.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
     pub(crate) shape: &'static Shape,

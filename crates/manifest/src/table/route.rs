@@ -110,32 +110,54 @@ const HINTS: &[(&str, &str)] = &[
 ];
 const LATER: &[&str] = &["cache", "require", "idempotency", "mirror"];
 
+/// What a route may have, wherever it stands.
+const KEYS: [Key; 21] = [
+    TO,
+    HOST,
+    METHODS,
+    HEADER,
+    PARAMETERS,
+    STRIP,
+    REWRITE,
+    REDIRECT,
+    AUTH,
+    ALLOW,
+    SCOPES,
+    RATE,
+    CORS,
+    COMPRESS,
+    REQUEST_HEADERS,
+    RESPONSE_HEADERS,
+    BODY_MAX,
+    TIMEOUT,
+    RETRIES,
+    STICKS,
+    FAULT,
+];
+
+/// The path is the key of a route in a map, and a key of its own in a list.
+const PATH: Key = key(
+    "path",
+    &TEXT,
+    "",
+    "= /health",
+    "What it matches, written like the key of a route in a map.",
+);
+
+const LISTED_WITH_PATH: [Key; KEYS.len() + 1] = {
+    let mut keys = [PATH; KEYS.len() + 1];
+    let mut at = 0;
+    while at < KEYS.len() {
+        keys[at + 1] = KEYS[at];
+        at += 1;
+    }
+    keys
+};
+
 static ROUTE_KEYS: Table = Table {
     name: "route",
     doc: "What a route does. In a map of routes its key says what it matches: `/prefix`, `= /exact`, `GET /prefix`, `api.example.com/prefix`.",
-    keys: &[
-        TO,
-        HOST,
-        METHODS,
-        HEADER,
-        PARAMETERS,
-        STRIP,
-        REWRITE,
-        REDIRECT,
-        AUTH,
-        ALLOW,
-        SCOPES,
-        RATE,
-        CORS,
-        COMPRESS,
-        REQUEST_HEADERS,
-        RESPONSE_HEADERS,
-        BODY_MAX,
-        TIMEOUT,
-        RETRIES,
-        STICKS,
-        FAULT,
-    ],
+    keys: &KEYS,
     hints: HINTS,
     later: LATER,
 };
@@ -143,36 +165,7 @@ static ROUTE: Shape = Shape::Any(&[Shape::Scalar(Form::Service), Shape::Keys(&RO
 static LISTED_KEYS: Table = Table {
     name: "listed_route",
     doc: "A route in a list: for several routes on one path with different methods, headers or parameters.",
-    keys: &[
-        key(
-            "path",
-            &TEXT,
-            "",
-            "= /health",
-            "What it matches, written like the key of a route in a map.",
-        ),
-        TO,
-        HOST,
-        METHODS,
-        HEADER,
-        PARAMETERS,
-        STRIP,
-        REWRITE,
-        REDIRECT,
-        AUTH,
-        ALLOW,
-        SCOPES,
-        RATE,
-        CORS,
-        COMPRESS,
-        REQUEST_HEADERS,
-        RESPONSE_HEADERS,
-        BODY_MAX,
-        TIMEOUT,
-        RETRIES,
-        STICKS,
-        FAULT,
-    ],
+    keys: &LISTED_WITH_PATH,
     hints: HINTS,
     later: LATER,
 };
