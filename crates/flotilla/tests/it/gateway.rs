@@ -1,5 +1,6 @@
 //! The gateway as its clients see it: who may pass, how often, over what, and what is changed on the way.
 
+mod bounds;
 mod identity;
 mod live;
 mod policies;

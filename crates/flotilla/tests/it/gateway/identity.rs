@@ -19,7 +19,7 @@ use std::{fs, time::SystemTime};
 
 const SECRET: &str = "a-secret-of-thirty-two-bytes-or-more";
 
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()
 }
 
@@ -36,13 +36,13 @@ fn hs256(claims: &Value) -> String {
     token(&json!({ "alg": "HS256" }), claims, |text| hmac::sign(&key, text).as_ref().to_vec())
 }
 
-fn bearer(system: &System, path: &str, token: &str) -> Answer {
+pub(super) fn bearer(system: &System, path: &str, token: &str) -> Answer {
     let request = Request::get(path).header("Authorization", &format!("Bearer {token}"));
     request.send(system.gateway).unwrap()
 }
 
 /// A key for ES256 and its public half as a member of a key set.
-fn es256(id: &str) -> (EcdsaKeyPair, Value) {
+pub(super) fn es256(id: &str) -> (EcdsaKeyPair, Value) {
     let random = SystemRandom::new();
     let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
     let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
@@ -53,7 +53,7 @@ fn es256(id: &str) -> (EcdsaKeyPair, Value) {
     (key, json!({ "kty": "EC", "crv": "P-256", "kid": id, "use": "sig", "x": x, "y": y }))
 }
 
-fn sign_es256(key: &EcdsaKeyPair, id: &str, claims: &Value) -> String {
+pub(super) fn sign_es256(key: &EcdsaKeyPair, id: &str, claims: &Value) -> String {
     let header = json!({ "alg": "ES256", "kid": id });
     token(&header, claims, |text| key.sign(&SystemRandom::new(), text).unwrap().as_ref().to_vec())
 }
