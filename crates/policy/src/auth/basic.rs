@@ -217,14 +217,15 @@ pub fn hash(password: &str, cost: u32, random: [u8; 16]) -> Result<String, &'sta
     parts.map(|parts| parts.to_string()).map_err(|_length| "a password has at most 71 bytes")
 }
 
-/// The cost of a bcrypt hash; `None` when it is none.
+/// The cost of a bcrypt hash; `None` when it is none. The algorithm knows costs of 4 to 31.
 #[must_use]
 pub fn parse_hash(text: &str) -> Option<u32> {
     let known = ["$2a$", "$2b$", "$2y$"].iter().any(|version| text.starts_with(version));
     if !known || text.len() != 60 || !text.is_ascii() {
         return None;
     }
-    text.parse::<HashParts>().ok().map(|parts| parts.get_cost())
+    let cost = text.parse::<HashParts>().ok()?.get_cost();
+    (4..=31).contains(&cost).then_some(cost)
 }
 
 /// Takes what follows `Basic` apart: base64 of `name:password` in UTF-8.
