@@ -7,6 +7,7 @@
 #![expect(clippy::print_stderr, reason = "progress; the result goes to standard output")]
 
 pub(crate) mod client;
+mod kv;
 pub(crate) mod load;
 mod peers;
 mod report;
@@ -37,6 +38,9 @@ use `bench proxy [--scenario NAME]... [--runs N] [--seconds S] [--peers LIST] [-
                  [--binaries DIR] [--old FILE]`";
 
 pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<()> {
+    if let Some((_, rest)) = args.split_first().filter(|(first, _)| *first == "kv") {
+        return kv::run(workspace, &kv::words(rest)?);
+    }
     let options = Options::read(args)?;
     if process::which("wrk").is_none() {
         bail!("wrk is not installed: apt-get install wrk");

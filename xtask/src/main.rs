@@ -29,8 +29,10 @@ cargo xtask <command>
   up [DIR] [-- ARGS]   build Flotilla (and its dashboard, where Node is) and run the system in DIR;
                        DIR is examples/shop unless given, ARGS go to `flotilla up`
   ci                   all checks and tests, as continuous integration runs them
+  setup                what the tests need besides Rust: installs it, or names what is missing
   bench proxy          how fast the data plane is, beside nginx, HAProxy and Envoy: CPU per request,
                        latency, memory; see docs/guide/benchmarks.md
+  bench kv             how fast the embedded kv engine is, beside etcd, Redis and the bare disk
   fuzz NAME [--seconds N]
                        give a parser of the data plane bytes that nobody thought of; `all` for each
                        in turn, fuzz/corpus has their names
@@ -57,6 +59,7 @@ fn run(command: &OsStr, args: &[OsString]) -> Result<()> {
     match command.to_str() {
         Some("up") => up::run(&workspace, args),
         Some("ci") => none(args).and_then(|()| ci::run(&workspace)),
+        Some("setup") => none(args).and_then(|()| setup::run(&workspace)),
         Some("bench") => bench::run(&workspace, args),
         Some("fuzz") => fuzz::run(&workspace, args),
         Some("soak") => soak::run(&workspace, args),

@@ -42,9 +42,14 @@ impl Workspace {
 
     /// Where the release binary is after `cargo build --release`.
     pub(crate) fn release_binary(&self) -> Result<PathBuf> {
+        Ok(self.target()?.join("release/flotilla"))
+    }
+
+    /// Where cargo puts what it builds.
+    pub(crate) fn target(&self) -> Result<PathBuf> {
         let metadata = self.metadata(&["--no-deps"])?;
         let target = metadata["target_directory"].as_str().context("no target_directory")?;
-        Ok(Path::new(target).join("release/flotilla"))
+        Ok(target.into())
     }
 }
 

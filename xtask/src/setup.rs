@@ -1,4 +1,6 @@
-//! What the tests need besides Rust: other languages, a container engine, a load generator.
+//! What the tests need besides Rust: other languages, a container engine, a load generator, SDKs.
+
+mod sdks;
 
 use std::{env, fs, os::unix::fs::MetadataExt, process::Command};
 
@@ -11,11 +13,13 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("busybox", "busybox-static"),
     ("curl", "curl"),
     ("dockerd", "docker.io"),
+    ("etcd", "etcd-server"),
     ("go", "golang-go"),
     ("ip", "iproute2"),
     ("iptables", "iptables"),
     ("nginx", "nginx-light"),
     ("node", "nodejs"),
+    ("npm", "npm"),
     ("openssl", "openssl"),
     ("python3", "python3"),
     ("wrk", "wrk"),
@@ -33,6 +37,11 @@ const COMPONENTS: &[(&str, &str)] = &[("fmt", "rustfmt"), ("clippy", "clippy")];
 /// cannot be installed; elsewhere it is only named, because most tests run without it.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     components(workspace)?;
+    programs()?;
+    sdks::run(workspace)
+}
+
+fn programs() -> Result<()> {
     let packages = missing_packages();
     let modules = missing_modules();
     if packages.is_empty() && modules.is_empty() {

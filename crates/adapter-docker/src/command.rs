@@ -50,6 +50,7 @@ pub(crate) fn words(command: &Program) -> Vec<String> {
             .flatten()
             .cloned()
             .collect(),
+        Program::External(_) => Vec::new(),
     }
 }
 

@@ -65,6 +65,9 @@ impl Launch {
                 Ok(Self { path, words: words.iter().map(OsString::from).collect(), dir })
             }
             Program::Container(_) => Err(Error::Unsupported("run containers".to_owned())),
+            Program::External(_) => {
+                Err(Error::Unsupported("take what somebody else has started".to_owned()))
+            }
         }
     }
 

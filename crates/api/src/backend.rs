@@ -81,6 +81,9 @@ pub trait Backend: Send + Sync {
     /// The requests that end.
     fn requests(&self) -> proxy::record::Requests;
 
+    /// State, locks, configuration, secrets.
+    fn coordination(&self) -> coordination::Handle;
+
     /// The node and its system.
     fn system(&self) -> wire::System;
 

@@ -4,9 +4,11 @@
 //! none is left to go stale. Nothing is retried here; whether a request may be repeated is the
 //! caller's knowledge.
 
+mod blocks;
 mod exchange;
 pub mod stream;
 
+pub use blocks::StateQuestion;
 pub use stream::{Item, Stream};
 
 use crate::{query, wire};
@@ -277,8 +279,17 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Error> {
+        self.with_body(Method::POST, path, body).await
+    }
+
+    async fn with_body<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
         let body = serde_json::to_vec(body).map_err(|e| Error::Unreadable(e.to_string()))?;
-        self.ask(Method::POST, path, body).await
+        self.ask(method, path, body).await
     }
 
     async fn ask<T: DeserializeOwned>(

@@ -14,9 +14,9 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// A request that belongs to an endpoint.
-pub(crate) struct Context {
-    pub(crate) backend: Arc<dyn Backend>,
+/// A request that belongs to an endpoint of the API that `B` is behind: the admin API, unless said otherwise.
+pub(crate) struct Context<B: ?Sized = dyn Backend> {
+    pub(crate) backend: Arc<B>,
     /// Values of the free segments of the path.
     pub(crate) values: Vec<String>,
     pub(crate) params: Params,
@@ -51,6 +51,13 @@ impl Context {
         let names = status.services.iter().map(|service| service.name.as_str());
         Problem::not_found(format!("there is no service `{name}`"), did_you_mean(name, names))
     }
+}
+
+impl<B: ?Sized> Context<B> {
+    /// The value of a free segment of the path.
+    pub(crate) fn value(&self, at: usize) -> &str {
+        self.values.get(at).map_or("", String::as_str)
+    }
 
     /// The JSON body.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Problem> {
@@ -84,6 +91,15 @@ impl Context {
         self.accepts(SSE)
     }
 
+    /// Refuses what does not ask for an event stream, where there is nothing else.
+    pub(crate) fn must_want_events(&self) -> Result<(), Problem> {
+        if self.wants_events() {
+            return Ok(());
+        }
+        let message = format!("this is an event stream: send `Accept: {SSE}`");
+        Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", message))
+    }
+
     pub(crate) fn wants_lines(&self) -> bool {
         self.accepts(NDJSON)
     }
@@ -103,8 +119,9 @@ impl Context {
     pub(crate) fn stream(self, source: impl Source, format: Format) -> Result<Answer, Problem> {
         let permit = self.streams.clone().try_acquire_owned().map_err(|_e| {
             let message = "too many streams are open";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", message)
-                .help("close a dashboard or a `flotilla logs --follow`")
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", message).help(
+                "close another stream first, such as a dashboard or a `flotilla logs --follow`",
+            )
         })?;
         Ok(sse::answer(source, format, self.stop, permit))
     }

@@ -166,7 +166,7 @@ fn without_port(host: &str) -> &str {
 }
 
 /// Compares in a time that does not depend on where the texts differ.
-fn is_same(given: &str, token: &str) -> bool {
+pub(crate) fn is_same(given: &str, token: &str) -> bool {
     if given.len() != token.len() || token.is_empty() {
         return false;
     }

@@ -10,6 +10,7 @@
 //! too; `docs/openapi.json` is its committed copy.
 
 mod answer;
+pub mod app;
 pub mod backend;
 pub mod client;
 mod context;
@@ -30,7 +31,7 @@ pub mod wire;
 mod tests;
 
 pub use backend::Backend;
-pub use client::Client;
+pub use client::{Client, StateQuestion};
 
 use guard::Guard;
 use runtime::TaskSet;

@@ -11,25 +11,7 @@ use serde_json::{Map, Value, json};
 
 /// The document as it is served and as `docs/openapi.json` holds it.
 pub(crate) fn document() -> Value {
-    let settings = || {
-        SchemaSettings::draft2020_12().with(|settings| {
-            settings.definitions_path = "/components/schemas".into();
-        })
-    };
-    let mut requests = settings().for_deserialize().into_generator();
-    let mut responses = settings().for_serialize().into_generator();
-    let mut paths = Map::new();
-    for endpoint in table() {
-        let operation = operation(&endpoint, &mut requests, &mut responses);
-        let entry = paths.entry(endpoint.path).or_insert_with(|| json!({}));
-        if let Some(methods) = entry.as_object_mut() {
-            methods.insert(endpoint.method.as_str().to_ascii_lowercase(), operation);
-        }
-    }
-    responses.subschema_for::<wire::ErrorBody>();
-    let mut schemas = requests.take_definitions(true);
-    schemas.extend(responses.take_definitions(true));
-    schemas.sort_keys();
+    let (paths, schemas) = described(&table());
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -52,12 +34,44 @@ pub(crate) fn document() -> Value {
     })
 }
 
-fn operation(
-    endpoint: &Endpoint,
+/// The paths of a table of endpoints, and the schemas that they refer to.
+pub(crate) fn described<B: ?Sized>(
+    table: &[Endpoint<B>],
+) -> (Map<String, Value>, Map<String, Value>) {
+    let settings = || {
+        SchemaSettings::draft2020_12().with(|settings| {
+            settings.definitions_path = "/components/schemas".into();
+        })
+    };
+    let mut requests = settings().for_deserialize().into_generator();
+    let mut responses = settings().for_serialize().into_generator();
+    let mut paths = Map::new();
+    for endpoint in table {
+        let operation = operation(endpoint, &mut requests, &mut responses);
+        let entry = paths.entry(endpoint.path).or_insert_with(|| json!({}));
+        if let Some(methods) = entry.as_object_mut() {
+            methods.insert(endpoint.method.as_str().to_ascii_lowercase(), operation);
+        }
+    }
+    responses.subschema_for::<wire::ErrorBody>();
+    let mut schemas = requests.take_definitions(true);
+    schemas.extend(responses.take_definitions(true));
+    schemas.sort_keys();
+    (paths, schemas)
+}
+
+fn operation<B: ?Sized>(
+    endpoint: &Endpoint<B>,
     requests: &mut SchemaGenerator,
     responses: &mut SchemaGenerator,
 ) -> Value {
-    let mut content = json!({ "application/json": { "schema": (endpoint.response)(responses) } });
+    let mut content = if endpoint.is_raw {
+        json!({ "*/*": {} })
+    } else if endpoint.is_stream {
+        json!({})
+    } else {
+        json!({ "application/json": { "schema": (endpoint.response)(responses) } })
+    };
     if let Some(stream) = endpoint.stream {
         content[SSE] = json!({ "schema": stream(responses) });
     }
@@ -87,23 +101,26 @@ fn operation(
         operation["parameters"] = Value::Array(parameters);
     }
     if let Some(request) = &endpoint.request {
-        let schema = (request.schema)(requests);
-        operation["requestBody"] = json!({
-            "required": request.is_required,
-            "content": { "application/json": { "schema": schema } },
-        });
+        let content = if request.is_raw {
+            json!({ "*/*": {} })
+        } else {
+            json!({ "application/json": { "schema": (request.schema)(requests) } })
+        };
+        operation["requestBody"] = json!({ "required": request.is_required, "content": content });
     }
     operation
 }
 
 /// What an endpoint may refuse with, besides what is its own.
-fn statuses(endpoint: &Endpoint) -> Vec<u16> {
+fn statuses<B: ?Sized>(endpoint: &Endpoint<B>) -> Vec<u16> {
     let mut all = vec![400, 401, 403];
     if endpoint.path.contains('{') {
         all.push(404);
     }
-    if endpoint.request.is_some() {
-        all.extend([413, 415]);
+    match &endpoint.request {
+        Some(request) if request.is_raw => all.push(413),
+        Some(_) => all.extend([413, 415]),
+        None => {}
     }
     all.extend(endpoint.errors);
     all.sort_unstable();
@@ -111,7 +128,7 @@ fn statuses(endpoint: &Endpoint) -> Vec<u16> {
     all
 }
 
-fn parameters(endpoint: &Endpoint) -> Vec<Value> {
+fn parameters<B: ?Sized>(endpoint: &Endpoint<B>) -> Vec<Value> {
     let in_path = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{')).map(|part| {
         let name = part.trim_end_matches('}');
         let schema = if name == "number" {
@@ -122,7 +139,11 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
         json!({ "name": name, "in": "path", "required": true, "schema": schema })
     });
     let in_query = endpoint.params.iter().map(parameter);
-    in_path.chain(in_query).collect()
+    let in_header = endpoint.headers.iter().map(|(name, description)| {
+        let schema = json!({ "type": "string" });
+        json!({ "name": name, "in": "header", "description": description, "schema": schema })
+    });
+    in_path.chain(in_query).chain(in_header).collect()
 }
 
 fn parameter(param: &Param) -> Value {

@@ -3,6 +3,7 @@
 
 use crate::{
     answer::{Answer, Problem},
+    backend::Backend,
     context::Context,
     handlers::{actions, events, logs, picture, requests, system},
     params::{Param, ParamKind, did_you_mean},
@@ -12,20 +13,23 @@ use http::{Method, StatusCode};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use std::pin::Pin;
 
-type Outcome = Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
-pub(crate) type Handler = fn(Context) -> Outcome;
-type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+pub(crate) mod blocks;
 
-/// One endpoint.
-#[derive(Debug)]
-pub(crate) struct Endpoint {
+pub(crate) type Outcome = Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
+pub(crate) type Handler<B = dyn Backend> = fn(Context<B>) -> Outcome;
+pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// One endpoint of the API that `B` is behind.
+pub(crate) struct Endpoint<B: ?Sized = dyn Backend> {
     pub(crate) method: Method,
     /// With `{name}` where a segment is free.
     pub(crate) path: &'static str,
     /// Name of the operation in the document.
     pub(crate) operation: &'static str,
     pub(crate) summary: &'static str,
-    pub(crate) params: &'static [Param],
+    pub(crate) params: Vec<Param>,
+    /// Header fields that mean something here, and what.
+    pub(crate) headers: &'static [(&'static str, &'static str)],
     pub(crate) request: Option<Request>,
     pub(crate) status: StatusCode,
     pub(crate) response: SchemaOf,
@@ -34,7 +38,11 @@ pub(crate) struct Endpoint {
     /// Also lines of JSON, of this kind.
     pub(crate) lines: Option<SchemaOf>,
     pub(crate) errors: &'static [u16],
-    pub(crate) handler: Handler,
+    /// The answer's body is bytes of any kind, not JSON.
+    pub(crate) is_raw: bool,
+    /// There is no answer but the event stream.
+    pub(crate) is_stream: bool,
+    pub(crate) handler: Handler<B>,
 }
 
 /// The body an endpoint takes.
@@ -42,28 +50,30 @@ pub(crate) struct Endpoint {
 pub(crate) struct Request {
     pub(crate) schema: SchemaOf,
     pub(crate) is_required: bool,
+    /// It is bytes of any kind, not JSON.
+    pub(crate) is_raw: bool,
 }
 
-fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+pub(crate) fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
-fn free_form(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn free_form(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({ "type": "object" })
 }
 
-const AFTER: Param = Param {
+pub(crate) const AFTER: Param = Param {
     name: "after",
     kind: ParamKind::Number,
     repeats: false,
     summary: "Only what has a higher number than this.",
 };
 
-const fn param(name: &'static str, kind: ParamKind, summary: &'static str) -> Param {
+pub(crate) const fn param(name: &'static str, kind: ParamKind, summary: &'static str) -> Param {
     Param { name, kind, repeats: false, summary }
 }
 
-const fn repeated(name: &'static str, kind: ParamKind, summary: &'static str) -> Param {
+pub(crate) const fn repeated(name: &'static str, kind: ParamKind, summary: &'static str) -> Param {
     Param { name, kind, repeats: true, summary }
 }
 
@@ -99,27 +109,41 @@ const REQUEST_PARAMS: &[Param] = &[
     param("follow", ParamKind::Flag, "Go on with the requests that end, as a stream."),
 ];
 
-impl Endpoint {
-    fn get<T: JsonSchema>(
+impl<B: ?Sized> Endpoint<B> {
+    pub(crate) fn get<T: JsonSchema>(
         path: &'static str,
         operation: &'static str,
         summary: &'static str,
-        handler: Handler,
+        handler: Handler<B>,
     ) -> Self {
         Self {
             method: Method::GET,
             path,
             operation,
             summary,
-            params: &[],
+            params: Vec::new(),
+            headers: &[],
             request: None,
             status: StatusCode::OK,
             response: schema::<T>,
             stream: None,
             lines: None,
             errors: &[],
+            is_raw: false,
+            is_stream: false,
             handler,
         }
+    }
+
+    /// As [`Self::get`], with another method.
+    pub(crate) fn method<T: JsonSchema>(
+        method: Method,
+        path: &'static str,
+        operation: &'static str,
+        summary: &'static str,
+        handler: Handler<B>,
+    ) -> Self {
+        Self { method, ..Self::get::<T>(path, operation, summary, handler) }
     }
 
     /// Something that is begun and goes on by itself.
@@ -127,7 +151,7 @@ impl Endpoint {
         path: &'static str,
         operation: &'static str,
         summary: &'static str,
-        handler: Handler,
+        handler: Handler<B>,
     ) -> Self {
         Self {
             method: Method::POST,
@@ -137,16 +161,39 @@ impl Endpoint {
         }
     }
 
-    fn takes<T: JsonSchema>(self, is_required: bool) -> Self {
-        Self { request: Some(Request { schema: schema::<T>, is_required }), ..self }
+    pub(crate) fn takes<T: JsonSchema>(self, is_required: bool) -> Self {
+        let request = Request { schema: schema::<T>, is_required, is_raw: false };
+        Self { request: Some(request), ..self }
     }
 
-    fn fails(self, errors: &'static [u16]) -> Self {
+    /// Takes bytes of any kind.
+    pub(crate) fn takes_bytes(self) -> Self {
+        let request = Request { schema: free_form, is_required: false, is_raw: true };
+        Self { request: Some(request), ..self }
+    }
+
+    /// Heeds these header fields.
+    pub(crate) fn heeds(self, headers: &'static [(&'static str, &'static str)]) -> Self {
+        Self { headers, ..self }
+    }
+
+    /// Takes these besides those it takes.
+    pub(crate) fn with(mut self, params: &[Param]) -> Self {
+        self.params.extend(params);
+        self
+    }
+
+    pub(crate) fn fails(self, errors: &'static [u16]) -> Self {
         Self { errors, ..self }
     }
 
-    fn streams<T: JsonSchema>(self, params: &'static [Param]) -> Self {
-        Self { stream: Some(schema::<T>), params, errors: &[503], ..self }
+    /// As [`Self::streams`], where there is nothing else.
+    pub(crate) fn only_streams<T: JsonSchema>(self, params: &[Param]) -> Self {
+        Self { is_stream: true, ..self.streams::<T>(params) }
+    }
+
+    pub(crate) fn streams<T: JsonSchema>(self, params: &[Param]) -> Self {
+        Self { stream: Some(schema::<T>), params: params.to_vec(), errors: &[503], ..self }
     }
 }
 
@@ -154,6 +201,8 @@ impl Endpoint {
 pub(crate) fn table() -> Vec<Endpoint> {
     let mut table = reading();
     table.extend(acting());
+    table.extend(blocks::shared(&blocks::ADMIN));
+    table.extend(blocks::admin());
     table
 }
 
@@ -269,11 +318,11 @@ fn acting() -> Vec<Endpoint> {
 }
 
 /// The endpoint for a request, with the values of its free segments.
-pub(crate) fn find<'t>(
-    table: &'t [Endpoint],
+pub(crate) fn find<'t, B: ?Sized>(
+    table: &'t [Endpoint<B>],
     method: &Method,
     path: &str,
-) -> Result<(&'t Endpoint, Vec<String>), Problem> {
+) -> Result<(&'t Endpoint<B>, Vec<String>), Problem> {
     let mut allowed = Vec::new();
     for endpoint in table {
         let Some(values) = matches(endpoint.path, path) else { continue };

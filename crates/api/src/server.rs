@@ -189,7 +189,7 @@ async fn route(
         return Ok(file);
     }
     let (endpoint, values) = routes::find(&shared.table, &parts.method, path)?;
-    let params = Params::read(parts.uri.query().unwrap_or_default(), endpoint.params)?;
+    let params = Params::read(parts.uri.query().unwrap_or_default(), &endpoint.params)?;
     let body = read_body(body).await?;
     if endpoint.request.is_none() && !matches!(&*body, b"" | b"{}") {
         return Err(Problem::bad_request(format!("{path} takes no body")));

@@ -41,6 +41,12 @@ pub(crate) fn message(id: u64, event: &str, data: &impl Serialize) -> Bytes {
     Bytes::from(format!("id: {id}\nevent: {event}\ndata: {data}\n\n"))
 }
 
+/// A message that cannot be resumed after.
+pub(crate) fn plain_message(event: &str, data: &impl Serialize) -> Bytes {
+    let data = serde_json::to_string(data).unwrap_or_default();
+    Bytes::from(format!("event: {event}\ndata: {data}\n\n"))
+}
+
 /// The answer that streams `source` until it or the node ends. The permit is given back with the stream.
 pub(crate) fn answer<S: Source>(
     source: S,

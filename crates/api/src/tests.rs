@@ -1,12 +1,13 @@
 //! The API over real sockets, with a node in memory behind it.
 
 mod access;
+mod blocks;
 mod endpoints;
 mod limits;
 mod requests;
 mod retirement;
 mod samples;
-mod schema;
+pub(crate) mod schema;
 mod streams;
 
 use crate::{
@@ -67,6 +68,7 @@ struct Fake {
     events: watch::Sender<Vec<wire::Event>>,
     calls: Mutex<Vec<String>>,
     logs: observe::Service,
+    coordination: (coordination::Service, coordination::Handle),
     requests: Requests,
     /// Lets a slow replacement end.
     slow: tokio::sync::Notify,
@@ -75,7 +77,18 @@ struct Fake {
 impl Fake {
     fn new(folder: &Folder) -> Arc<Self> {
         let logs = observe::Service::open(observe::Config::new(folder.0.join("logs"))).unwrap();
+        let config = coordination::Config {
+            kv: Arc::new(ports::kv::conformance::Memory::new()),
+            place: "memory".to_owned(),
+            system: "shop".to_owned(),
+            node: "node".to_owned(),
+            key_file: folder.0.join("secrets.key"),
+            clock: runtime::Clock::start(),
+            stores: coordination::Stores::usual(),
+        };
+        let coordination = coordination::Service::start(config).unwrap();
         Arc::new(Self {
+            coordination,
             status: watch::Sender::new(Arc::new(picture(1))),
             events: watch::Sender::new(Vec::new()),
             calls: Mutex::default(),
@@ -237,6 +250,10 @@ impl Backend for Fake {
 
     fn requests(&self) -> Requests {
         self.requests.clone()
+    }
+
+    fn coordination(&self) -> coordination::Handle {
+        self.coordination.1.clone()
     }
 
     fn system(&self) -> wire::System {

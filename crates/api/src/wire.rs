@@ -5,9 +5,14 @@
 //! readers of responses must skip keys they do not know, because later versions add some.
 //! These types are the documents of `docs/openapi.json`; their comments are its descriptions.
 
+pub mod config;
 mod convert;
+pub mod locks;
 pub mod logs;
 pub mod requests;
+pub mod secrets;
+pub mod state;
+pub mod stores;
 pub mod time;
 pub mod traffic;
 
@@ -499,4 +504,10 @@ pub struct ErrorDetail {
     pub help: Option<String>,
     /// All problems, when a file is to blame.
     pub diagnostics: Vec<Diagnostic>,
+    /// What did not match, when somebody else was first (409).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<state::Conflict>,
+    /// Who holds the lock, when that is in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<locks::Lock>,
 }

@@ -65,6 +65,8 @@ codes! {
     KEYS = 33, "the keys for tokens cannot be used";
     POLICY = 34, "keys of the gateway contradict each other";
     EXPOSED = 35, "the gateway lets more in than it seems";
+    KV_STORE = 36, "the kv engine cannot be used";
+    SECRET = 37, "a secret is not known or cannot be used";
 }
 
 impl Code {

@@ -5,6 +5,8 @@
 
 mod args;
 mod check;
+mod config;
+mod dapr;
 mod doctor;
 mod down;
 mod exit;
@@ -12,6 +14,7 @@ mod explain;
 mod follow;
 mod init;
 mod locate;
+mod lock;
 mod logs;
 mod open;
 mod output;
@@ -21,6 +24,9 @@ mod restart;
 mod run;
 #[cfg(test)]
 mod sample;
+mod secrets;
+mod state;
+mod store;
 mod top;
 mod ui;
 mod up;
@@ -72,6 +78,22 @@ impl Context {
     }
 }
 
+/// The command line, with the verb that the program's name stands for: programs that start `dapr` or `daprd` start this
+/// one when it is called so.
+pub(crate) fn called(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let name = arguments.first().map(std::path::Path::new).and_then(std::path::Path::file_name);
+    // What the program starts itself by its own file are never verbs of theirs.
+    let is_own = arguments.get(1).is_some_and(|verb| verb == "__node" || verb == "__guard");
+    if is_own {
+        return arguments;
+    }
+    if let Some(verb) = ["dapr", "daprd"].into_iter().find(|verb| name == Some(verb.as_ref())) {
+        arguments.insert(1, verb.into());
+    }
+    arguments
+}
+
 /// The program.
 pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match args::parse(arguments) {
@@ -107,6 +129,10 @@ fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Restart(args) => wait_for(restart::restart(context, &args)),
         Command::Scale(args) => wait_for(restart::scale(context, &args)),
         Command::Run(args) => wait_for(run::run(context, &args)),
+        Command::State(args) => wait_for(state::run(context, &args)),
+        Command::Lock(args) => wait_for(lock::run(context, &args)),
+        Command::Config(args) => wait_for(config::run(context, &args)),
+        Command::Secrets(args) => wait_for(secrets::run(context, &args)),
         Command::Check => check::run(context),
         Command::Schema => check::schema(context),
         Command::Doctor => doctor::run(context),
@@ -115,6 +141,8 @@ fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Explain(args) => explain::run(context, args.code.as_deref()),
         Command::Completion(args) => completion(context, args.shell),
         Command::Version => version(context),
+        Command::Dapr(args) => dapr::run(context, &args.words),
+        Command::Daprd(args) => dapr::daemon(context, &args.words),
         Command::Node(args) => up::node(context, &args),
         // Has an exit code of its own making; see `main`.
         Command::Guard(_) => Ok(Exit::Usage),

@@ -6,7 +6,8 @@
 
 mod cli;
 mod node;
+mod peers;
 
 fn main() -> std::process::ExitCode {
-    cli::main(std::env::args_os())
+    cli::main(cli::called(std::env::args_os()))
 }

@@ -16,13 +16,22 @@ use std::{collections::BTreeMap, fmt, future::Future, path::PathBuf};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+mod app;
 mod backend;
 mod containers;
 mod control;
+mod door;
 mod edges;
+mod engine;
+mod external;
 pub(crate) mod handover;
+mod peers;
 pub(crate) mod places;
 mod plane;
+mod redact;
+mod reload;
+mod shared;
+mod stores;
 mod succession;
 mod survivors;
 mod traffic;
@@ -47,6 +56,16 @@ pub(crate) struct NodeOptions {
     pub(crate) verbose: u8,
     /// The node that this one replaces.
     pub(crate) predecessor: Option<handover::Predecessor>,
+    /// It stands in for sidecars.
+    pub(crate) sidecar: Option<Sidecar>,
+}
+
+/// What is different for a node that stands in for the sidecars of apps: it ends when one of them asks its app API for
+/// the end, and apps of other processes are called by name.
+#[derive(Clone, Debug)]
+pub(crate) struct Sidecar {
+    /// Where the apps of other processes are found, if they can be.
+    pub(crate) peers: Option<crate::peers::Folder>,
 }
 
 impl fmt::Debug for NodeOptions {

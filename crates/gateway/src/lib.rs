@@ -6,7 +6,7 @@
 //!  supervisor ── route, unroute ──► who is ready ────────────┘            ▲
 //!         │                                                               │ new certificates, new keys
 //!         └─ certificates, keys for tokens: each watched by a task ───────┘
-//!             ── need_address ───► listeners of the callers, on ports that outlive the node
+//!   need_address, app_addresses ──► listeners of the callers, on ports that outlive the node
 //! ```
 //!
 //! It decides nothing about requests and keeps no copy of them: it knows who is there. It implements
@@ -24,8 +24,8 @@ mod apply;
 pub mod certificates;
 mod error;
 mod jwks;
-mod needs;
 mod policies;
+mod portbook;
 mod registry;
 mod secrets;
 mod service;

@@ -5,8 +5,8 @@ use crate::{
     certificates::Trust,
     error::Error,
     jwks::{Client, KeysView},
-    needs::{Key, Needs},
     policies::Secrets,
+    portbook::{Key, PortBook, Speech, What},
     registry::Registry,
     secrets,
     view::{ServiceView, Stats},
@@ -14,7 +14,7 @@ use crate::{
 use async_trait::async_trait;
 use base::{ErrorChain, InstanceId, ServiceName};
 use manifest::System;
-use ports::traffic::Traffic;
+use ports::traffic::{AppAddresses, AppWish, Traffic};
 use proxy::{ListenerId, ListenerKind, Tls};
 use std::{
     io,
@@ -27,7 +27,8 @@ use tracing::{info, warn};
 /// Settings of the gateway.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The system's `.flotilla` folder; `run/needs.json` and `run/sticky.key` are kept in it.
+    /// The system's `.flotilla` folder; `run/needs.json`, `run/apps.json` and `run/sticky.key` are kept in
+    /// it.
     pub state_dir: PathBuf,
     /// Where the authority of `tls: dev` is kept, see [`crate::certificates::ca_folder`]; without one `tls: dev` fails.
     pub ca_folder: Option<PathBuf>,
@@ -41,7 +42,7 @@ pub struct Service(Handle);
 #[derive(Clone, Debug)]
 pub struct Handle(Arc<Inner>);
 
-/// Locks are never held over an await. `applied` is taken before `needs`, and `needs` before `registry`;
+/// Locks are never held over an await. `applied` is taken before `ports`, and `ports` before `registry`;
 /// `tls` is taken alone or last.
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -51,7 +52,7 @@ pub(crate) struct Inner {
     pub(crate) secrets: Secrets,
     pub(crate) client: Client,
     registry: Mutex<Registry>,
-    needs: Mutex<Needs>,
+    ports: Mutex<PortBook>,
     applied: Mutex<Applied>,
     /// The certificates that are in use now.
     pub(crate) tls: Arc<Mutex<Option<Tls>>>,
@@ -77,11 +78,11 @@ impl Service {
     /// # Errors
     /// [`Error::State`] when what earlier nodes left cannot be read at all.
     pub fn start(config: Config, data_plane: proxy::Handle) -> Result<(Self, Handle), Error> {
-        let path = config.state_dir.join("run").join("needs.json");
-        let needs = Needs::load(path.clone());
-        let needs = needs.map_err(|cause| Error::State { path: path.clone(), cause })?;
-        let secrets = secrets::draw().map_err(|cause| Error::State { path, cause })?;
-        let sticky_key = config.state_dir.join("run").join("sticky.key");
+        let run = config.state_dir.join("run");
+        let ports = PortBook::load(run.clone());
+        let ports = ports.map_err(|(path, cause)| Error::State { path, cause })?;
+        let sticky_key = run.join("sticky.key");
+        let secrets = secrets::draw().map_err(|cause| Error::State { path: run, cause })?;
         let handle = Handle(Arc::new(Inner {
             data_plane,
             ca_folder: config.ca_folder,
@@ -89,7 +90,7 @@ impl Service {
             secrets,
             client: Client::default(),
             registry: Mutex::default(),
-            needs: Mutex::new(needs),
+            ports: Mutex::new(ports),
             applied: Mutex::default(),
             tls: Arc::default(),
         }));
@@ -113,37 +114,79 @@ impl Inner {
     /// Opens the listeners again that an earlier node had for callers of `system`: instances that outlived it
     /// have the addresses in their environment and call them all the time.
     fn reopen(&self, system: &System) {
-        let remembered = locked(&self.needs).keys();
-        let is_wanted = |key: &Key| {
-            let caller = system.services.iter().find(|service| service.name == key.caller);
-            caller.is_some_and(|caller| caller.needs.iter().any(|need| need.service == key.need))
+        let remembered = {
+            let mut ports = locked(&self.ports);
+            ports.keep_apps_of(&system.services.iter().map(|service| &service.name).collect());
+            ports.keys()
+        };
+        let is_wanted = |key: &Key| match &key.what {
+            What::Need { caller, need } => {
+                let caller = system.services.iter().find(|service| service.name == *caller);
+                caller.is_some_and(|caller| caller.needs.iter().any(|it| it.service == *need))
+            }
+            // Whoever adopts their instances asks for them before anything is accepted from sockets that were
+            // inherited.
+            What::App { .. } => false,
         };
         for key in remembered.into_iter().filter(is_wanted) {
-            if let Err(error) = self.need_address(&key) {
+            if let Err(error) = self.open(&key) {
                 let error = ErrorChain(&error);
-                warn!(caller = %key.caller, need = %key.need, %error, "the address of a need is not back");
+                warn!(listener = %key, %error, "the address of a need is not back");
             }
         }
     }
 
-    fn need_address(&self, key: &Key) -> io::Result<SocketAddr> {
-        let mut needs = locked(&self.needs);
-        let id = ListenerId::new(&format!("{} -> {} on {}", key.caller, key.need, key.on));
-        if let Some(open) = self.data_plane.address(&id) {
+    /// Opens a listener at the port that it had, or another one.
+    fn open(&self, key: &Key) -> io::Result<SocketAddr> {
+        let mut ports = locked(&self.ports);
+        if let Some(open) = self.data_plane.address(&key.listener()) {
             return Ok(open);
         }
-        let kind = ListenerKind::Need { caller: key.caller.clone(), service: key.need.clone() };
+        let bound = self.listen_at_any(key, &ports)?;
+        self.remember(&mut ports, &[(key.clone(), bound.port())]);
+        Ok(bound)
+    }
+
+    /// Opens the two listeners of an app API, both or none.
+    fn open_app(&self, caller: &InstanceId, wish: AppWish) -> io::Result<AppAddresses> {
+        let key = |speech| Key { what: What::App { caller: caller.clone(), speech }, on: wish.on };
+        let (http, grpc) = (key(Speech::Http), key(Speech::Grpc));
+        let mut ports = locked(&self.ports);
+        let was_open = self.data_plane.address(&http.listener()).is_some();
+        let addresses = AppAddresses {
+            http: self.open_one(&http, wish.http, &ports)?,
+            grpc: self.open_one(&grpc, wish.grpc, &ports).inspect_err(|_failed| {
+                if !was_open {
+                    self.data_plane.close(&http.listener());
+                }
+            })?,
+        };
+        let new = [(http, addresses.http.port()), (grpc, addresses.grpc.port())];
+        self.remember(&mut ports, &new);
+        Ok(addresses)
+    }
+
+    fn open_one(&self, key: &Key, wished: Option<u16>, ports: &PortBook) -> io::Result<SocketAddr> {
+        let open = self.data_plane.address(&key.listener());
+        match (open, wished) {
+            (Some(open), None) => Ok(open),
+            (Some(open), Some(port)) if open.port() == port => Ok(open),
+            (_, Some(port)) => {
+                let address = SocketAddr::new(key.on, port);
+                Ok(self.data_plane.listen(key.listener(), address, key.listens_for())?)
+            }
+            (None, None) => self.listen_at_any(key, ports),
+        }
+    }
+
+    fn listen_at_any(&self, key: &Key, ports: &PortBook) -> io::Result<SocketAddr> {
         let mut first = None;
-        for port in needs.candidates(key) {
+        for port in ports.candidates(key) {
             let address = SocketAddr::new(key.on, port);
-            match self.data_plane.listen(id.clone(), address, kind.clone()) {
+            match self.data_plane.listen(key.listener(), address, key.listens_for()) {
                 Ok(bound) => {
                     if let Some(wanted) = first {
-                        info!(caller = %key.caller, need = %key.need, wanted, port, "port taken");
-                    }
-                    if let Err(error) = needs.remember(key, port) {
-                        let error = ErrorChain(&error);
-                        warn!(%error, port, "the port of a need will not survive a restart");
+                        info!(listener = %key, wanted, port, "port taken");
                     }
                     return Ok(bound);
                 }
@@ -151,7 +194,39 @@ impl Inner {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(io::Error::new(io::ErrorKind::AddrInUse, "every port for needs is taken"))
+        Err(io::Error::new(io::ErrorKind::AddrInUse, "every port for services is taken"))
+    }
+
+    fn remember(&self, ports: &mut PortBook, new: &[(Key, u16)]) {
+        if let Err(error) = ports.remember(new) {
+            let (error, what) = (ErrorChain(&error), new.first().map(|(key, _)| key.to_string()));
+            warn!(%error, ?what, "its port will not survive a restart");
+        }
+    }
+
+    fn close_app(&self, caller: &InstanceId) {
+        let mut ports = locked(&self.ports);
+        for key in ports.keys() {
+            if matches!(&key.what, What::App { caller: other, .. } if other == caller) {
+                self.data_plane.close(&key.listener());
+            }
+        }
+        ports.forget_app(caller);
+    }
+}
+
+impl Key {
+    fn listener(&self) -> ListenerId {
+        ListenerId::new(&self.to_string())
+    }
+
+    fn listens_for(&self) -> ListenerKind {
+        match &self.what {
+            What::Need { caller, need } => {
+                ListenerKind::Need { caller: caller.clone(), service: need.clone() }
+            }
+            What::App { caller, .. } => ListenerKind::App { caller: caller.clone() },
+        }
     }
 }
 
@@ -269,8 +344,21 @@ impl Traffic for Handle {
         need: &ServiceName,
         on: IpAddr,
     ) -> io::Result<SocketAddr> {
-        let key = Key { caller: caller.clone(), need: need.clone(), on };
+        let key = Key { what: What::Need { caller: caller.clone(), need: need.clone() }, on };
         let inner = Arc::clone(&self.0);
-        runtime::blocking(move || inner.need_address(&key)).await
+        runtime::blocking(move || inner.open(&key)).await
+    }
+
+    async fn app_addresses(
+        &self,
+        instance: &InstanceId,
+        wish: AppWish,
+    ) -> io::Result<AppAddresses> {
+        let (inner, instance) = (Arc::clone(&self.0), instance.clone());
+        runtime::blocking(move || inner.open_app(&instance, wish)).await
+    }
+
+    fn close_app(&self, instance: &InstanceId) {
+        self.0.close_app(instance);
     }
 }

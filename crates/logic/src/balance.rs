@@ -142,6 +142,11 @@ impl Picker {
         key: Option<u64>,
         random: &mut Random,
     ) -> Option<usize> {
+        if self.algorithm == Algorithm::P2c
+            && let Some(at) = Field::all(from).quick_better_of_two(random)
+        {
+            return Some(at);
+        }
         let field = Field::of(from)?;
         if field.count == 1 {
             return field.nth(0);
@@ -213,6 +218,11 @@ impl<'a, C: Candidates> Field<'a, C> {
         (count > 0).then_some(Self { from, count, reserve: normal == 0 })
     }
 
+    /// All of them, as if each could be picked.
+    fn all(from: &'a C) -> Self {
+        Self { from, count: from.count(), reserve: false }
+    }
+
     fn is_usable(&self, at: usize) -> bool {
         self.from.is_available(at) && (self.reserve || self.from.weight(at) > 0)
     }
@@ -278,14 +288,34 @@ impl<'a, C: Candidates> Field<'a, C> {
     }
 
     fn better_of_two(&self, random: &mut Random) -> Option<usize> {
+        let (first, second) = self.two(random);
+        let (first, second) = (self.nth(first)?, self.nth(second)?);
+        Some(self.better(first, second))
+    }
+
+    /// The better of two out of all, when both may be picked, as nearly always: then nobody needs to be counted.
+    /// Whoever falls back to the others has the same chances as if it had not tried.
+    fn quick_better_of_two(&self, random: &mut Random) -> Option<usize> {
+        if self.count < 2 {
+            return None;
+        }
+        let (first, second) = self.two(random);
+        (self.is_usable(first) && self.is_usable(second)).then(|| self.better(first, second))
+    }
+
+    /// Two different numbers below the count, when there are two.
+    fn two(&self, random: &mut Random) -> (usize, usize) {
         let first = random.below(self.count);
         // The second is drawn from the others.
-        let second = (first + 1 + random.below((self.count - 1).max(1))) % self.count;
-        let (first, second) = (self.nth(first)?, self.nth(second)?);
+        let second = first + 1 + random.below((self.count - 1).max(1));
+        (first, if second < self.count { second } else { second - self.count })
+    }
+
+    fn better(&self, first: usize, second: usize) -> usize {
         let known = |at: usize| Some(self.from.latency_us(at)).filter(|us| *us > 0);
         let unknown_us = known(first).or_else(|| known(second)).unwrap_or(1);
         let is_worse = self.cost(second, unknown_us) > self.cost(first, unknown_us);
-        Some(if is_worse { first } else { second })
+        if is_worse { first } else { second }
     }
 }
 

@@ -13,8 +13,9 @@
 pub mod path;
 pub mod query;
 
+use crate::names::ByName;
 use path::CleanPath;
-use std::{borrow::Cow, cmp::Reverse, collections::HashMap};
+use std::{borrow::Cow, cmp::Reverse};
 
 /// What a request must be like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +59,7 @@ pub trait Request {
 /// Compiled rules.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    exact_hosts: HashMap<String, Paths>,
+    exact_hosts: ByName<String, Paths>,
     /// By suffix with its dot (`.example.com`), longest first.
     wildcard_hosts: Vec<(String, Paths)>,
     any_host: Paths,
@@ -130,9 +131,12 @@ fn fold_host(host: &str) -> Cow<'_, str> {
 /// The rules of one host.
 #[derive(Clone, Debug, Default)]
 struct Paths {
-    exact: HashMap<String, Vec<Condition>>,
+    exact: ByName<String, Vec<Condition>>,
     /// By prefix without trailing slash; the root is the empty text.
-    prefix: HashMap<String, Vec<Condition>>,
+    prefix: ByName<String, Vec<Condition>>,
+    /// A bit for each length that a prefix has, the last for all that are longer. Most parents of a path are no
+    /// rule's prefix, and most of those show it by their length.
+    lengths: u64,
 }
 
 impl Paths {
@@ -144,6 +148,7 @@ impl Paths {
             Path::Exact(path) => self.exact.entry(spell(path)).or_default(),
             Path::Prefix(path) => {
                 let path = spell(path).trim_end_matches('/').to_owned();
+                self.lengths |= length_bit(&path);
                 self.prefix.entry(path).or_default()
             }
         };
@@ -167,12 +172,19 @@ impl Paths {
         // `/a/b/c`, then `/a/b`, `/a` and the root.
         let mut prefix = whole.strip_suffix('/').unwrap_or(whole);
         loop {
-            if let Some(found) = self.prefix.get(prefix).and_then(first) {
+            if self.lengths & length_bit(prefix) != 0
+                && let Some(found) = self.prefix.get(prefix).and_then(first)
+            {
                 return Some(found);
             }
             prefix = prefix.rsplit_once('/')?.0;
         }
     }
+}
+
+/// The bit of a prefix among all lengths.
+fn length_bit(prefix: &str) -> u64 {
+    1 << prefix.len().min(63)
 }
 
 /// What one rule asks beyond host and path.

@@ -6,6 +6,7 @@
 use crate::{
     interpolate::{Failure, Rules, interpolate},
     problems::Problems,
+    secret,
     shape::{Form, Misfit, Shape, Table},
     source::Mark,
     suggest,
@@ -38,7 +39,10 @@ impl<'a> Checker<'a> {
             (Value::Unknown, _) => {}
             (_, Shape::Any(shapes)) => self.any(node, shapes),
             (Value::Scalar(_), Shape::Scalar(form)) => self.scalar(node, *form),
-            (Value::Null, Shape::Scalar(Form::Value) | Shape::Keys(_) | Shape::Names { .. }) => {}
+            (
+                Value::Null,
+                Shape::Scalar(Form::Value | Form::Variable) | Shape::Keys(_) | Shape::Names { .. },
+            ) => {}
             (Value::List(items), Shape::List(shape)) => {
                 for item in items {
                     self.check(item, shape);
@@ -119,6 +123,9 @@ impl<'a> Checker<'a> {
             self.replace(node, vars);
         }
         let Value::Scalar(text) = &node.value else { return };
+        if self.vars.is_some() && !form.takes_secrets() && !secret::references(text).is_empty() {
+            return self.no_place_for_secrets(node, form);
+        }
         let (why, part) = match form.check(text) {
             Ok(()) => return,
             Err(Misfit::Type) => return self.wrong_type(node, &[&Shape::Scalar(form)]),
@@ -131,7 +138,7 @@ impl<'a> Checker<'a> {
             None => node.mark.clone(),
         };
         let message = match form {
-            Form::Secret => format!("{} cannot be used", self.subject()),
+            form if form.is_hidden() => format!("{} cannot be used", self.subject()),
             _ => format!("{} cannot be `{}`", self.subject(), shorten(&written)),
         };
         let near = match form {
@@ -149,6 +156,18 @@ impl<'a> Checker<'a> {
         });
     }
 
+    fn no_place_for_secrets(&mut self, node: &mut Node, form: Form) {
+        let message = format!("{} cannot hold a secret", self.subject());
+        let label = match form {
+            Form::Shell => "everybody on the machine can read command lines",
+            _ => "`${secret:NAME}` is not replaced here",
+        };
+        let mark = node.mark.within(secret::START);
+        let problem = Diagnostic::error(Code::BAD_VALUE, message).at(mark.place(), label);
+        self.problems.add(problem.help(secret::PLACES));
+        node.value = Value::Unknown;
+    }
+
     /// Replaces the variables of a text; one that is missing makes the value unknown.
     fn replace(&mut self, node: &mut Node, vars: &BTreeMap<String, String>) {
         let Value::Scalar(text) = &mut node.value else { return };
@@ -164,7 +183,9 @@ impl<'a> Checker<'a> {
         let other_environment = self.path.first().is_some_and(|key| key == "environments")
             && self.path.get(1).map(String::as_str) != self.environment;
         for failure in &failures {
-            if !other_environment || matches!(failure, Failure::Malformed { .. }) {
+            if !other_environment
+                || matches!(failure, Failure::Malformed { .. } | Failure::Secret { .. })
+            {
                 self.problems.add(variable_problem(failure, &node.mark));
             }
         }
@@ -260,6 +281,14 @@ pub(crate) fn variable_problem(failure: &Failure, mark: &Mark) -> Diagnostic {
             Diagnostic::error(Code::VARIABLE, text)
                 .at(mark.place(), label)
                 .help(format!("set `{name}`"))
+        }
+        Failure::Secret { text, why } => {
+            // A default that somebody wrote is a secret that somebody wrote.
+            let shown = text.split_once(":-").map_or(text.as_str(), |(start, _)| start);
+            let message = format!("`{}` cannot be a secret", shorten(shown));
+            Diagnostic::error(Code::BAD_VALUE, message)
+                .at(mark.within(secret::START).place(), why)
+                .help("write `${secret:NAME}`")
         }
         Failure::Malformed { text } => {
             let message = format!("`{}` is not a variable", shorten(text));

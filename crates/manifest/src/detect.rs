@@ -93,6 +93,7 @@ pub(crate) fn language(program: &Program, dir: &Path) -> &'static str {
         Program::Shell(line) => crate::words::split(line),
         Program::Exec(words) => words.clone(),
         Program::Container(_) => return "docker",
+        Program::External(_) => return "external",
     };
     let is_assignment =
         |word: &String| word.split_once('=').is_some_and(|(name, _)| !name.contains('/'));

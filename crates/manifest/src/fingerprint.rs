@@ -2,7 +2,7 @@
 //!
 //! Kept with each run, also over a restart of the node by another build: so the hash is our own and never changes.
 
-use crate::{Database, Program, Service};
+use crate::{AppProtocol, Database, External, Program, Service};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Debug,
@@ -46,6 +46,7 @@ pub fn fingerprint(service: &Service) -> BTreeMap<String, u64> {
                 put("workdir", &[workdir]);
             }
         }
+        Program::External(External { address }) => put("external", &[&shown(*address)]),
     }
     put("dir", &[&service.dir.to_string_lossy()]);
     if let Some(build) = &service.build {
@@ -75,7 +76,30 @@ pub fn fingerprint(service: &Service) -> BTreeMap<String, u64> {
     if !needs.is_empty() {
         put("needs", &needs.into_iter().collect::<Vec<_>>());
     }
+    api(service, &mut put);
     all
+}
+
+/// What of the app API stands in the environment of the processes.
+fn api(service: &Service, put: &mut impl FnMut(&str, &[&str])) {
+    // Of tokens it is a hash of what the file says: the name of a secret, or a text that the environment shows too.
+    let api = &service.api;
+    for (key, port) in [("api.http_port", api.http_port), ("api.grpc_port", api.grpc_port)] {
+        if let Some(port) = port {
+            put(key, &[&port.to_string()]);
+        }
+    }
+    for (key, token) in [("api.token", &api.token), ("api.app_token", &api.app_token)] {
+        if let Some(token) = token {
+            put(key, &[token.reveal()]);
+        }
+    }
+    if api.app_id != service.name.as_str() {
+        put("api.app_id", &[&api.app_id]);
+    }
+    if api.protocol != AppProtocol::default() {
+        put("api.protocol", &[&shown(Some(api.protocol))]);
+    }
 }
 
 /// What differs, in words: `run changed`, `env LOG_LEVEL added`, `limits removed`.

@@ -3,7 +3,11 @@
 //! Compose's rules (which are the shell's): `${A}`, `${A:-default}` (unset or empty), `${A-default}` (unset),
 //! `${A:?message}`, `${A?message}`, `${A:+other}`, `${A+other}`, `$$` for a dollar sign; defaults may have
 //! variables in them. A bare `$A` is a variable only in compose files.
+//!
+//! `${secret:NAME}` is not replaced. So that only who wrote the file can ask for a secret, no other text may come to
+//! look like it: neither a variable's value nor a text after `$$`.
 
+use crate::secret;
 use std::collections::BTreeMap;
 
 /// Deepest nesting of defaults: `${A:-${B:-${C}}}` has three levels. More is a mistake.
@@ -27,6 +31,8 @@ pub(crate) enum Failure {
     Required { name: String, message: String },
     /// It cannot be read.
     Malformed { text: String },
+    /// It is no good reference to a secret.
+    Secret { text: String, why: String },
 }
 
 /// The text with its variables replaced, and what could not be replaced (taken as empty).
@@ -35,8 +41,17 @@ pub(crate) fn interpolate(
     vars: &BTreeMap<String, String>,
     rules: Rules,
 ) -> (String, Vec<Failure>) {
-    let mut run = Run { vars, rules, failures: Vec::new() };
+    let mut run = Run { vars, rules, failures: Vec::new(), secrets: 0 };
     let out = run.text(text, 0);
+    if rules == Rules::Own
+        && run.failures.is_empty()
+        && out.matches(secret::START).count() > run.secrets
+    {
+        let text = format!("{}…}}", secret::START);
+        let why =
+            "it comes out of a variable or of `$$`, and only the file itself may ask for a secret";
+        run.failures.push(Failure::Secret { text, why: why.to_owned() });
+    }
     (out, run.failures)
 }
 
@@ -44,6 +59,8 @@ struct Run<'a> {
     vars: &'a BTreeMap<String, String>,
     rules: Rules,
     failures: Vec<Failure>,
+    /// How many references were kept.
+    secrets: usize,
 }
 
 impl Run<'_> {
@@ -77,6 +94,12 @@ impl Run<'_> {
             self.failures.push(Failure::Malformed { text: format!("${{{inside}}}") });
             return rest;
         }
+        if let (Rules::Own, "secret", Some(asked)) = (self.rules, name, operator.strip_prefix(':'))
+            && !asked.starts_with(['-', '?', '+'])
+        {
+            self.secret(inside, asked, out);
+            return rest;
+        }
         let value = self.vars.get(name);
         let filled = value.filter(|value| !value.is_empty());
         let (chosen, word) = match operator.strip_prefix(':') {
@@ -106,6 +129,19 @@ impl Run<'_> {
             _ => self.failures.push(Failure::Malformed { text: format!("${{{inside}}}") }),
         }
         rest
+    }
+
+    /// `inside` is `secret:` and the name that is asked for.
+    fn secret(&mut self, inside: &str, asked: &str, out: &mut String) {
+        match secret::name(asked) {
+            Ok(()) => {
+                self.secrets += 1;
+                out.push_str(&format!("${{{inside}}}"));
+            }
+            Err(why) => {
+                self.failures.push(Failure::Secret { text: format!("${{{inside}}}"), why });
+            }
+        }
     }
 
     /// What follows a `$` that no brace follows.
@@ -188,6 +224,38 @@ mod tests {
         check("${1A}", r#" [Malformed { text: "${1A}" }]"#);
         check("${A!x}", r#" [Malformed { text: "${A!x}" }]"#);
         check("${A:}", r#" [Malformed { text: "${A:}" }]"#);
+    }
+
+    #[test]
+    fn a_reference_to_a_secret_stays_and_nothing_else_becomes_one() {
+        let vars = [("EVIL", "${secret:X}"), ("HALF", "{secret:X}"), ("secret", "s"), ("E", "")];
+        let vars = vars.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let check = |text: &str, expected: &str| {
+            let (out, failures) = interpolate(text, &vars, Rules::Own);
+            let why = failures.iter().map(|failure| match failure {
+                Failure::Secret { text, why } => format!("{text}: {why}"),
+                other => format!("{other:?}"),
+            });
+            let shown = why.collect::<Vec<_>>().join("; ");
+            assert_eq!(if failures.is_empty() { out } else { shown }, expected, "{text}");
+        };
+        check("a${secret:A}b${secret:r:p}", "a${secret:A}b${secret:r:p}");
+        check("${B:-${secret:A}}${E:-x}", "${secret:A}x");
+        check("${secret:-x}${secret}${secret:+y}", "ssy");
+        let smuggled = "${secret:…}: it comes out of a variable or of `$$`, and only the file itself may ask for a secret";
+        check("${EVIL}", smuggled);
+        check("$${secret:A}", smuggled);
+        check("$$${HALF}", smuggled);
+        check("${secret:A}$${secret:A}", smuggled);
+        check(
+            "${secret:A:-x}",
+            "${secret:A:-x}: a secret has no default: it would stand in the file for everybody to read",
+        );
+        check("${secret:}", "${secret:}: a secret must have a name");
+        check(
+            "${secret:a b}",
+            "${secret:a b}: ` ` is not allowed in a secret's name: it has letters, digits, `_`, `-`, `.`, `/` and `:`",
+        );
     }
 
     #[test]

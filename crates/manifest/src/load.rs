@@ -145,6 +145,10 @@ impl Loader<'_> {
 
     fn own(&mut self, source: &Arc<Source>) -> Option<Node> {
         let mut tree = tree::parse(source, self.problems)?;
+        if dapr::is_template(&tree) {
+            let tree = dapr::translate(&tree, self.problems);
+            return self.foreign(Some(tree));
+        }
         if matches!(tree.value, Value::Null) {
             let help =
                 "write `services:` with a service below, or let `flotilla init` write the file";

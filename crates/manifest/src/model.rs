@@ -2,9 +2,11 @@
 //!
 //! Plain data without behaviour. Every default is filled in, every name resolved, every path absolute.
 
+mod coordination;
 mod gateway;
 mod traffic;
 
+pub use coordination::*;
 pub use gateway::*;
 pub use traffic::*;
 
@@ -29,6 +31,8 @@ pub struct System {
     pub admin: SocketAddr,
     /// Where `admin` was set, or nothing when it is the default.
     pub admin_place: Option<Place>,
+    /// What the services share: state, locks, configuration, secrets.
+    pub coordination: Coordination,
 }
 
 /// A service or a job.
@@ -67,10 +71,14 @@ pub struct Service {
     pub stop: Stop,
     /// Bounds on what each instance uses.
     pub limits: Limits,
-    /// Environment given in the file, `env_file` merged in, `${VAR}` replaced.
+    /// Environment given in the file, `env_file` merged in, `${VAR}` replaced; `${secret:NAME}` still stands in it.
     pub env: BTreeMap<String, String>,
     /// Its own database.
     pub db: Option<Database>,
+    /// The API that its instances ask.
+    pub api: AppApi,
+    /// What happens when the configuration changes; `None`: nothing.
+    pub config: Option<ConfigUse>,
     /// Where its keys stand, by path inside the service: `""` is the name itself, `"health.ready"`, `"run"`.
     pub places: BTreeMap<String, Place>,
 }
@@ -112,6 +120,8 @@ pub enum Program {
     Exec(Vec<String>),
     /// A container.
     Container(Container),
+    /// Nothing: somebody else has started it. It is probed and gets traffic, but is neither started nor stopped.
+    External(External),
 }
 
 /// A container image and how to run it.
@@ -301,7 +311,7 @@ pub struct Limits {
 pub enum Database {
     /// A SQLite file under `.flotilla/data/<service>/`; `DATABASE_URL` is `sqlite:///path`.
     Sqlite,
-    /// A database elsewhere; `DATABASE_URL` is this text.
+    /// A database elsewhere; `DATABASE_URL` is this text. It may hold `${secret:NAME}`.
     Url(String),
 }
 

@@ -9,6 +9,9 @@ use crate::tree::{Entry, Node, Value};
 const CONTAINER_KEYS: &[&str] =
     &["image", "entrypoint", "command", "volumes", "publish", "user", "workdir", "port", "build"];
 
+/// Keys that mean nothing to a service that somebody else starts.
+const OF_PROGRAMS: &[&str] = &["run", "restart", "stop", "limits", "env", "env_file", "db"];
+
 /// Lays a file over what it includes, or an environment over its file.
 pub(crate) fn lay(base: Node, over: Node) -> Node {
     merge(base, over, &mut Vec::new())
@@ -45,10 +48,19 @@ fn merge(base: Node, over: Node, path: &mut Vec<String>) -> Node {
     }
 }
 
-/// `run` over `image` makes a container a process, `image` over `run` the other way round.
+/// `run` over `image` makes a container a process, `image` over `run` the other way round, and `external` over both
+/// leaves the start to somebody else.
 fn drop_other_program(base: &mut Vec<Entry>, over: &[Entry]) {
     let over_has = |key: &str| over.iter().any(|entry| entry.key == key);
     let is_container = base.iter().any(|entry| entry.key == "image");
+    if over_has("external") {
+        base.retain(|entry| {
+            !CONTAINER_KEYS.contains(&entry.key.as_str())
+                && !OF_PROGRAMS.contains(&entry.key.as_str())
+        });
+    } else if over_has("run") || over_has("image") {
+        base.retain(|entry| entry.key != "external");
+    }
     if over_has("run") && !over_has("image") && is_container {
         base.retain(|entry| !CONTAINER_KEYS.contains(&entry.key.as_str()));
     } else if over_has("image") && !over_has("run") {

@@ -21,13 +21,18 @@ pub(crate) struct Problems {
 
 impl Problems {
     pub(crate) fn add(&mut self, problem: Diagnostic) {
+        // An anchor used in several places would tell the same thing several times.
+        if self.list.contains(&problem) {
+            return;
+        }
         if self.list.len() < PROBLEMS_MAX {
-            // An anchor used in several places would tell the same thing several times.
-            if !self.list.contains(&problem) {
-                self.list.push(problem);
-            }
-        } else {
-            self.dropped += 1;
+            return self.list.push(problem);
+        }
+        self.dropped += 1;
+        // A file with an error must not pass for a good one because of many warnings.
+        if problem.severity == Severity::Error && !self.has_errors() {
+            self.list.pop();
+            self.list.push(problem);
         }
     }
 
@@ -69,6 +74,10 @@ impl Problems {
         self.list.iter().any(|problem| problem.severity == Severity::Error)
     }
 
+    fn worst(&self) -> Severity {
+        if self.has_errors() { Severity::Error } else { Severity::Warning }
+    }
+
     /// All of them in the order of files and lines.
     pub(crate) fn into_sorted(mut self) -> Vec<Diagnostic> {
         let rank = |problem: &Diagnostic| {
@@ -80,8 +89,9 @@ impl Problems {
         self.list.sort_by_key(rank);
         if self.dropped > 0 {
             let message = format!("{} more problems are not shown", self.dropped);
-            self.list
-                .push(Diagnostic::error(Code::SYNTAX, message).help("mend the ones above first"));
+            let last = Diagnostic::error(Code::SYNTAX, message).help("mend the ones above first");
+            let severity = self.worst();
+            self.list.push(Diagnostic { severity, ..last });
         }
         self.list
     }

@@ -4,8 +4,12 @@
 //! would only repeat that. What is reported here needs more than one value: names that must exist, circles,
 //! ports used twice, routes that hide each other, folders and commands that must be found.
 
+mod api;
 mod auth;
+mod components;
 mod contradictions;
+mod coordination;
+mod engines;
 mod env;
 mod gateway;
 mod health;
@@ -15,10 +19,12 @@ mod program;
 mod route;
 mod rules;
 mod service;
+mod stores;
 mod traffic;
 mod values;
 
 pub use auth::keys_of;
+pub(crate) use program::normal;
 
 use crate::{
     System,
@@ -89,6 +95,8 @@ pub(crate) fn system(tree: &Node, context: &Context<'_>, problems: &mut Problems
     let admin = tree.at(&["admin", "listen"]);
     let admin_address = admin.and_then(values::address).unwrap_or_else(|| loopback(ADMIN_PORT));
     reader.ports(tree, &gateway, admin_address);
+    let coordination = reader.coordination(tree, &mut services);
+    reader.app_ids(tree, &services);
     System {
         name: reader.system,
         root: context.root.clone(),
@@ -97,6 +105,7 @@ pub(crate) fn system(tree: &Node, context: &Context<'_>, problems: &mut Problems
         gateway,
         admin: admin_address,
         admin_place: admin.map(|node| node.mark.place()),
+        coordination,
     }
 }
 

@@ -17,6 +17,9 @@ Texts need no quotes unless YAML would take them apart; `no`, `010` and `1.10` s
 **Variables.** `${NAME}` in a value is replaced from the environment of `flotilla`; `${NAME:-default}` has a default, `${NAME:?message}` must
 be set, `$$` is a dollar sign. In `run`, `build` and commands of probes everything is left to the shell, so `$PORT` works there.
 
+**Secrets.** `${secret:NAME}` stands for a secret that `secrets:` finds. It may stand in `env`, `db`, `engines` and `services.<name>.api`, has no
+default, and is replaced only where the value is used: what `flotilla` shows, writes and compares is the reference.
+
 **Several files.** `include:` reads `compose.yaml`, `Procfile`, `dapr.yaml` or another `flotilla.yaml` first, and keys of this file win: `run:` for a
 service that is a container there makes it a process. `environments:` says what is different with `--env NAME`. Maps are merged, everything else is
 replaced.
@@ -79,7 +82,7 @@ fn collect(shape: &'static Shape, tables: &mut Vec<&'static Table>) {
 
 fn value(shape: &Shape) -> String {
     match shape {
-        Shape::Scalar(Form::Text | Form::Value) => "text".to_owned(),
+        Shape::Scalar(Form::Text | Form::Value | Form::Variable) => "text".to_owned(),
         Shape::Scalar(Form::Word(words)) => {
             words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
         }

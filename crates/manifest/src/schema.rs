@@ -81,7 +81,7 @@ fn form_schema(form: Form) -> Value {
     match form {
         Form::Shell => json!({ "type": "string", "minLength": 1 }),
         Form::Text => json!({ "type": ["string", "number", "boolean"] }),
-        Form::Value => json!({ "type": ["string", "number", "boolean", "null"] }),
+        Form::Value | Form::Variable => json!({ "type": ["string", "number", "boolean", "null"] }),
         Form::Bool => {
             json!({ "anyOf": [{ "type": "boolean" }, { "type": "string", "pattern": VARIABLE }] })
         }
@@ -111,6 +111,13 @@ fn form_schema(form: Form) -> Value {
         Form::UrlPath => json!({ "type": "string", "pattern": format!("^/|{VARIABLE}") }),
         Form::Service | Form::Database | Form::Cron | Form::Volume | Form::Assignment => text,
         Form::Secret | Form::Header | Form::Cookie | Form::Network | Form::Condition => text,
+        Form::Store | Form::KeyPrefix | Form::KeyPattern | Form::KvEngine => text,
+        Form::Credential | Form::SecretName | Form::VariableName | Form::AppId => text,
+        Form::TrueOrAddress => json!({ "anyOf": [
+            { "const": true },
+            { "type": "integer", "minimum": 1, "maximum": 65_535 },
+            text,
+        ] }),
         Form::SwitchOrPath | Form::SwitchOrCookie => json!({ "type": ["boolean", "string"] }),
         Form::Percent { fraction: true } => pattern("^[0-9]+(\\.[0-9]+)?%$"),
         Form::Percent { fraction: false } => pattern("^[0-9]+%$"),

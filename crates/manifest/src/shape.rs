@@ -3,10 +3,16 @@
 //! The file is described once, as data ([`crate::table`]); the strict check, the JSON Schema and the
 //! reference page all come from that one table, so they cannot disagree.
 
+use crate::engine;
 use base::{ByteSize, ServiceName, units};
 use logic::schedule::Schedule;
 use policy::{allow::Allow, edits, rate};
-use std::{net::IpAddr, ops::Range, str::FromStr};
+use std::{ops::Range, str::FromStr};
+
+pub(crate) mod names;
+mod values;
+
+pub(crate) use values::{address, cores, network, percent, publish};
 
 /// The shape of a value.
 #[derive(Debug)]
@@ -58,8 +64,10 @@ pub(crate) struct Key {
 pub(crate) enum Form {
     /// Any text that is not empty.
     Text,
-    /// Any text, also an empty one; `KEY:` without a value takes the node's own variable.
+    /// Any text, also an empty one.
     Value,
+    /// The value of an environment variable; `KEY:` without one takes the node's own variable.
+    Variable,
     /// A line for the shell: `${…}` in it is the shell's.
     Shell,
     Bool,
@@ -111,6 +119,24 @@ pub(crate) enum Form {
     Rate,
     /// A condition in CEL.
     Condition,
+    /// The name of a store.
+    Store,
+    /// What stands before keys: a word, or a text.
+    KeyPrefix,
+    /// The name of a key, or the beginning of one with `*`.
+    KeyPattern,
+    /// `embedded`, or the URL of an engine for keys and values.
+    KvEngine,
+    /// A text that is never shown and may be a `${secret:NAME}`.
+    Credential,
+    /// The name of a secret.
+    SecretName,
+    /// The name of an environment variable, or its beginning.
+    VariableName,
+    /// `true`, or an address.
+    TrueOrAddress,
+    /// What an app is called in its API.
+    AppId,
 }
 
 /// Why a text does not have its form.
@@ -132,10 +158,23 @@ impl Form {
         !matches!(self, Self::Shell)
     }
 
+    /// Whether `${secret:NAME}` may stand in it: it is kept there until the value is used.
+    pub(crate) fn takes_secrets(self) -> bool {
+        matches!(
+            self,
+            Self::Variable | Self::Assignment | Self::Database | Self::KvEngine | Self::Credential
+        )
+    }
+
+    /// Whether messages must not show it.
+    pub(crate) fn is_hidden(self) -> bool {
+        matches!(self, Self::Secret | Self::Credential | Self::KvEngine)
+    }
+
     /// What is expected, with an article.
     pub(crate) fn expected(self) -> String {
         match self {
-            Self::Text | Self::Value => "a text".to_owned(),
+            Self::Text | Self::Value | Self::Variable => "a text".to_owned(),
             Self::Shell => "a command line".to_owned(),
             Self::Bool => "true or false".to_owned(),
             Self::Whole { min, max } => format!("a whole number from {min} to {max}"),
@@ -162,6 +201,15 @@ impl Form {
             Self::Percent { .. } => "a share such as 10%".to_owned(),
             Self::Rate => "a rate such as 10/min per ip".to_owned(),
             Self::Condition => "a condition".to_owned(),
+            Self::Store => "the name of a store".to_owned(),
+            Self::KeyPrefix => "service, namespace, store, none or a text".to_owned(),
+            Self::KeyPattern => "a key such as checkout.limit or checkout.*".to_owned(),
+            Self::KvEngine => "an engine such as embedded or etcd://host:2379".to_owned(),
+            Self::Credential => "a text".to_owned(),
+            Self::SecretName => "the name of a secret".to_owned(),
+            Self::VariableName => "the name of a variable".to_owned(),
+            Self::AppId => "the name of an app".to_owned(),
+            Self::TrueOrAddress => "true or an address such as 127.0.0.1:3000".to_owned(),
         }
     }
 
@@ -171,7 +219,7 @@ impl Form {
             if fits { Ok(()) } else { Err(Misfit::Value(format!("must be {}", self.expected()))) }
         };
         match self {
-            Self::Text | Self::Shell | Self::Secret | Self::SwitchOrPath => {
+            Self::Text | Self::Shell | Self::Secret | Self::SwitchOrPath | Self::Credential => {
                 if text.trim().is_empty() {
                     Err(Misfit::Value("must not be empty".to_owned()))
                 } else if text.contains('\0') {
@@ -180,10 +228,10 @@ impl Form {
                     Ok(())
                 }
             }
-            Self::Value if text.contains('\0') => {
+            Self::Value | Self::Variable if text.contains('\0') => {
                 Err(Misfit::Value("must not have a NUL character".to_owned()))
             }
-            Self::Value => Ok(()),
+            Self::Value | Self::Variable => Ok(()),
             Self::Bool if matches!(text, "true" | "false") => Ok(()),
             Self::Bool => Err(Misfit::Type),
             Self::Whole { min, max } => match text.parse::<i128>() {
@@ -199,21 +247,13 @@ impl Form {
             Self::Service => {
                 ServiceName::new(text).map(drop).map_err(|why| Misfit::Value(why.to_string()))
             }
-            Self::Database => value(
-                text == "sqlite"
-                    || text
-                        .split_once("://")
-                        .is_some_and(|(s, rest)| !s.is_empty() && !rest.is_empty()),
-            ),
+            Self::Database => value(text == "sqlite" || is_url(text)),
             Self::Cron => {
                 Schedule::parse(text).map(drop).map_err(|why| Misfit::Value(why.to_string()))
             }
             Self::Signal => value(SIGNALS.contains(&text.strip_prefix("SIG").unwrap_or(text))),
             Self::Publish => value(publish(text).is_some()),
-            Self::Volume => value(
-                text.split_once(':')
-                    .is_some_and(|(source, target)| !source.is_empty() && target.starts_with('/')),
-            ),
+            Self::Volume => value(is_mount(text)),
             Self::TrueOrPort => {
                 value(text == "true" || text.parse::<u16>().is_ok_and(|port| port > 0))
             }
@@ -233,102 +273,30 @@ impl Form {
                 }
             }),
             Self::Condition => condition(text),
+            Self::KvEngine => engine::kv(text).map(drop).map_err(Misfit::Value),
+            Self::TrueOrAddress if text == "true" => Ok(()),
+            Self::TrueOrAddress => address(text).map(drop).map_err(Misfit::Value),
+            Self::Store
+            | Self::KeyPrefix
+            | Self::KeyPattern
+            | Self::SecretName
+            | Self::VariableName
+            | Self::AppId => names::check(self, text).map_err(Misfit::Value),
         }
     }
+}
+
+fn is_url(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty())
+}
+
+fn is_mount(text: &str) -> bool {
+    let parts = text.split_once(':');
+    parts.is_some_and(|(source, target)| !source.is_empty() && target.starts_with('/'))
 }
 
 fn unit<T>(result: Result<T, units::InvalidUnit>) -> Result<(), Misfit> {
     result.map(drop).map_err(|why| Misfit::Value(why.to_string()))
-}
-
-/// Reads `2`, `0.5`, `500m`; at most 4096 cores, at least one thousandth.
-pub(crate) fn cores(text: &str) -> Option<f64> {
-    let (number, scale) = text.strip_suffix('m').map_or((text, 1.0), |number| (number, 0.001));
-    let digits = number.chars().all(|c| c.is_ascii_digit() || c == '.');
-    let cores = number.parse::<f64>().ok().filter(|_| digits)? * scale;
-    (0.001..=4096.0).contains(&cores).then_some(cores)
-}
-
-/// Reads `8080:80` (host, container) or `8080` (both).
-pub(crate) fn publish(text: &str) -> Option<(u16, u16)> {
-    let (host, inside) = text.split_once(':').unwrap_or((text, text));
-    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
-    Some((port(host)?, port(inside)?))
-}
-
-/// Reads a listen address. A bare port means loopback: nothing is opened to the world by leaving something out.
-pub(crate) fn address(text: &str) -> Result<std::net::SocketAddr, String> {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) => (host, port),
-        None => ("127.0.0.1", text),
-    };
-    let Ok(port) = port.parse::<u16>() else {
-        return Err("must be an address such as 127.0.0.1:8080".to_owned());
-    };
-    let ip = match host.trim_start_matches('[').trim_end_matches(']') {
-        "" => {
-            return Err(format!(
-                "write 127.0.0.1:{port} for this machine only, or 0.0.0.0:{port} for everybody"
-            ));
-        }
-        "localhost" => "127.0.0.1",
-        "*" => "0.0.0.0",
-        host => host,
-    };
-    match ip.parse::<IpAddr>() {
-        Ok(ip) => Ok((ip, port).into()),
-        Err(_) => Err(format!(
-            "`{ip}` is not an IP address of this machine; names are not looked up here"
-        )),
-    }
-}
-
-/// Reads `10.0.0.0/8`, `fd00::/8`, or one address.
-pub(crate) fn network(text: &str) -> Result<(IpAddr, u8), String> {
-    let bad = || format!("must be {}", Form::Network.expected());
-    let (address, bits) = match text.split_once('/') {
-        Some((address, bits)) => (address, Some(bits)),
-        None => (text, None),
-    };
-    let address: IpAddr = address.parse().ok().ok_or_else(bad)?;
-    let whole = if address.is_ipv4() { 32 } else { 128 };
-    let bits = match bits {
-        None => whole,
-        Some(bits) => bits.parse().ok().filter(|bits| *bits <= whole).ok_or_else(bad)?,
-    };
-    let first = first_address(address, bits);
-    if first == address {
-        Ok((address, bits))
-    } else {
-        Err(format!("the network that this address is in is {first}/{bits}"))
-    }
-}
-
-/// The first address of the network that `address` is in.
-fn first_address(address: IpAddr, bits: u8) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
-            IpAddr::V4((address.to_bits() & mask).into())
-        }
-        IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
-            IpAddr::V6((address.to_bits() & mask).into())
-        }
-    }
-}
-
-/// Reads `10%`, and `0.5%` where fractions are allowed.
-pub(crate) fn percent(text: &str, fraction: bool) -> Result<f64, String> {
-    let Some(number) = text.strip_suffix('%') else {
-        return Err(format!("must be {}", Form::Percent { fraction }.expected()));
-    };
-    let is_number = number.bytes().all(|byte| byte.is_ascii_digit() || (fraction && byte == b'.'));
-    let share = number.parse::<f64>().ok().filter(|share| is_number && *share <= 100.0);
-    share.ok_or_else(|| {
-        let whole = if fraction { "" } else { "whole " };
-        format!("must be a {whole}number from 0% to 100%")
-    })
 }
 
 /// The word of `text` that begins at `start`.

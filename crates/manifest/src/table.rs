@@ -4,6 +4,7 @@
 //! `read` must give it a meaning.
 
 mod auth;
+mod coordination;
 mod gateway;
 mod health;
 mod messages;
@@ -44,20 +45,8 @@ static ENVIRONMENTS: Shape = Shape::Names { what: "environment", value: &ENVIRON
 const SERVICES_DOC: &str =
     "Services by name: programs that run until they are stopped. A name is a DNS label.";
 const JOBS_DOC: &str = "Programs that run once and end, or at times (`schedule`).";
-const LATER: &[&str] = &[
-    "topics",
-    "transactions",
-    "sagas",
-    "engines",
-    "secrets",
-    "config",
-    "mesh",
-    "observe",
-    "telemetry",
-    "state",
-    "flags",
-    "locks",
-];
+const LATER: &[&str] =
+    &["topics", "transactions", "sagas", "mesh", "observe", "telemetry", "flags"];
 const HINTS: &[(&str, &str)] = &[
     ("version", "the file has no version key; remove it"),
     ("apps", "write `services:`"),
@@ -69,6 +58,59 @@ const HINTS: &[(&str, &str)] = &[
     ("profiles", "write `environments:`"),
     ("extends", "write `include:`"),
     ("imports", "write `include:`"),
+    ("configuration", "write `config:`"),
+    ("stores", "write `state:`"),
+    ("statestores", "write `state:`"),
+    ("cache", "write `state: { name: { cache: true } }`"),
+    ("lock", "write `locks:`"),
+    ("secret", "write `secrets:`"),
+    ("resources", "write `components:`"),
+];
+
+/// What services share. An environment may say all of it differently.
+const SHARED: &[Key] = &[
+    key(
+        "engines",
+        &coordination::ENGINES,
+        "",
+        "{ kv: embedded }",
+        "What keeps the data: embedded engines, or servers that are there already.",
+    ),
+    key(
+        "state",
+        &coordination::STATE,
+        "{ statestore: {} }",
+        "{ orders: {}, sessions: { cache: true, max: 256MiB, ttl: 30m } }",
+        "Stores for state, by name. `{}` for none.",
+    ),
+    key(
+        "locks",
+        &coordination::LOCKS,
+        "[lockstore]",
+        "[lockstore, jobs]",
+        "Stores for locks: a list of names, or a map. `[]` for none.",
+    ),
+    key(
+        "config",
+        &coordination::CONFIG,
+        "{ configstore: {} }",
+        "{ configstore: { values: { checkout.limit: 10 } } }",
+        "Stores for configuration, by name. `{}` for none.",
+    ),
+    key(
+        "secrets",
+        &coordination::SECRETS,
+        "",
+        "{ env: [STRIPE_KEY], file: ./secrets.json }",
+        "Where `secretstore` and `${secret:NAME}` look for secrets.",
+    ),
+    key(
+        "components",
+        &coordination::COMPONENTS,
+        "",
+        "./components",
+        "Folders or files of Dapr components: their stores are there under their names, served by our engines.",
+    ),
 ];
 
 /// The whole file.
@@ -93,6 +135,12 @@ pub(crate) static ROOT: Shape = Shape::Keys(&Table {
             "{ listen: \"127.0.0.1:8081\" }",
             "The admin API and the dashboard.",
         ),
+        SHARED[0],
+        SHARED[1],
+        SHARED[2],
+        SHARED[3],
+        SHARED[4],
+        SHARED[5],
         key(
             "environments",
             &ENVIRONMENTS,
@@ -144,6 +192,12 @@ static ENVIRONMENT: Shape = Shape::Keys(&Table {
             "{ listen: \"127.0.0.1:9081\" }",
             "Keys of the admin API that are different.",
         ),
+        SHARED[0],
+        SHARED[1],
+        SHARED[2],
+        SHARED[3],
+        SHARED[4],
+        SHARED[5],
     ],
     hints: HINTS,
     later: LATER,

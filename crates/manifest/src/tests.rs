@@ -1,16 +1,22 @@
 //! Files in, rendered problems or the model out.
 
+mod api_problems;
+mod components;
+mod coordination;
+mod coordination_problems;
 mod detection;
 mod files;
 mod formats;
 mod fuzz;
 mod gateway;
 mod gateway_problems;
+mod hostile_components;
 mod meaning;
 mod model;
 mod problems;
 mod simple_formats;
 mod tables;
+mod templates;
 mod traffic_problems;
 
 use crate::{Loaded, Options, load};

@@ -137,7 +137,18 @@ impl Entry {
 
 /// Reads a text. Syntax errors and keys given twice go to `problems`; `None` only after a syntax error.
 pub(crate) fn parse(source: &Arc<Source>, problems: &mut Problems) -> Option<Node> {
-    let mut builder = Builder::new(source, problems);
+    let documents = documents(source, 1, problems)?;
+    let empty = Node { mark: Mark::new(source, 1, 1, 1), value: Value::Null };
+    Some(documents.into_iter().next().unwrap_or(empty))
+}
+
+/// Reads a text of several documents; `None` only after a syntax error.
+pub(crate) fn parse_all(source: &Arc<Source>, problems: &mut Problems) -> Option<Vec<Node>> {
+    documents(source, usize::MAX, problems)
+}
+
+fn documents(source: &Arc<Source>, max: usize, problems: &mut Problems) -> Option<Vec<Node>> {
+    let mut builder = Builder::new(source, max, problems);
     for event in Parser::new_from_str(&source.text) {
         let result = match event {
             Ok((event, span)) => builder.event(event, span),
@@ -148,8 +159,7 @@ pub(crate) fn parse(source: &Arc<Source>, problems: &mut Problems) -> Option<Nod
             return None;
         }
     }
-    let empty = Node { mark: Mark::new(source, 1, 1, 1), value: Value::Null };
-    Some(builder.root.unwrap_or(empty))
+    Some(builder.roots)
 }
 
 /// Explains what the parser did not like.
@@ -203,15 +213,17 @@ struct Builder<'a> {
     anchors: BTreeMap<usize, (Node, usize, usize)>,
     nodes: usize,
     documents: usize,
-    root: Option<Node>,
+    documents_max: usize,
+    /// The documents that are finished.
+    roots: Vec<Node>,
 }
 
 type Step = Result<(), Box<Diagnostic>>;
 
 impl<'a> Builder<'a> {
-    fn new(source: &'a Arc<Source>, problems: &'a mut Problems) -> Self {
-        let anchors = BTreeMap::new();
-        Self { source, problems, stack: Vec::new(), anchors, nodes: 0, documents: 0, root: None }
+    fn new(source: &'a Arc<Source>, documents_max: usize, problems: &'a mut Problems) -> Self {
+        let (stack, anchors, roots) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Self { source, problems, stack, anchors, nodes: 0, documents: 0, documents_max, roots }
     }
 
     fn mark(&self, span: Span) -> Mark {
@@ -236,7 +248,7 @@ impl<'a> Builder<'a> {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
             Event::DocumentStart(_) => {
                 self.documents += 1;
-                if self.documents > 1 {
+                if self.documents > self.documents_max {
                     let help = "keep one document a file; `include:` reads further files";
                     return Err(self.fail(span, "a second document starts here", help));
                 }
@@ -367,7 +379,7 @@ impl<'a> Builder<'a> {
             ));
         }
         let Some(open) = self.stack.last_mut() else {
-            self.root = Some(node);
+            self.roots.push(node);
             return Ok(());
         };
         open.inner = open.inner.max(depth);

@@ -30,6 +30,8 @@ pub enum Program {
     Exec(Vec<String>),
     /// A container.
     Container(Container),
+    /// Nothing: somebody else has started it, and it listens here, if it listens.
+    External(Option<SocketAddr>),
 }
 
 /// A container image and how to run it.

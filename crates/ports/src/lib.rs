@@ -5,11 +5,15 @@
 //! services use them as `Arc<dyn Port>`, and only the binary knows which adapter is behind one.
 //!
 //! - [`host`]: where instances run (processes, containers);
+//! - [`kv`]: where agreed facts are kept (state, locks, configuration);
 //! - [`logs`]: where the lines go that they print;
+//! - [`secrets`]: who knows the secrets that a file only names;
 //! - [`traffic`]: who gets requests, and who is still working on some.
 
 #![warn(missing_docs)]
 
 pub mod host;
+pub mod kv;
 pub mod logs;
+pub mod secrets;
 pub mod traffic;

@@ -4,6 +4,34 @@ use async_trait::async_trait;
 use base::{InstanceId, ServiceName};
 use std::net::{IpAddr, SocketAddr};
 
+/// What an instance asks for when it is given an app API of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppWish {
+    /// An address of this machine that the instance can reach.
+    pub on: IpAddr,
+    /// The port for HTTP; `None`: any.
+    pub http: Option<u16>,
+    /// The port for gRPC; `None`: any.
+    pub grpc: Option<u16>,
+}
+
+impl AppWish {
+    /// Any ports at `on`.
+    #[must_use]
+    pub fn on(on: IpAddr) -> Self {
+        Self { on, http: None, grpc: None }
+    }
+}
+
+/// Where an instance finds its app API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppAddresses {
+    /// HTTP.
+    pub http: SocketAddr,
+    /// gRPC.
+    pub grpc: SocketAddr,
+}
+
 /// The registry's knowledge as the data plane needs it. The supervisor says it, the gateway does it.
 ///
 /// Contract:
@@ -42,4 +70,22 @@ pub trait Traffic: Send + Sync {
         need: &ServiceName,
         on: IpAddr,
     ) -> std::io::Result<SocketAddr>;
+
+    /// Where `instance` finds its app API: two listeners of its own, by which it is known who asks. Opens them the
+    /// first time; they answer before the instance is started. Any ports are the same after a restart of the
+    /// node, because adopted instances still have them in their environment; unless somebody else has taken one
+    /// meanwhile, then it is another one.
+    ///
+    /// # Errors
+    /// When no listener can be opened at `wish.on`; `AddrInUse` when a port of the wish is taken, and the message
+    /// names the address.
+    async fn app_addresses(
+        &self,
+        instance: &InstanceId,
+        wish: AppWish,
+    ) -> std::io::Result<AppAddresses>;
+
+    /// Closes the listeners of [`Self::app_addresses`]: the instance is gone, and its number may be given to
+    /// another one.
+    fn close_app(&self, instance: &InstanceId);
 }

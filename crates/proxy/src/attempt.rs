@@ -15,7 +15,7 @@ use crate::{
         Cluster,
         health::{InLine, Place},
     },
-    endpoint::{Endpoint, InFlight},
+    endpoint::{Endpoint, Held, InFlight},
     h1::{Bad, Framing, ResponseHead},
     refusal::Refusal,
     reply::Reply,
@@ -111,7 +111,7 @@ pub(crate) struct Call<'a> {
     /// When it got its endpoint.
     at: Moment,
     /// Who has it now, or had it last.
-    pub(crate) working: Option<Arc<Endpoint>>,
+    pub(crate) working: Option<Held>,
     /// Whether it has it now.
     is_sent: bool,
     /// What went wrong last.
@@ -196,7 +196,8 @@ impl<'a> Call<'a> {
 
     /// An instance to send to, as soon as there is one.
     pub(crate) async fn pick(&mut self) -> Result<InFlight, Failed> {
-        let mut now = self.worker.now();
+        // Whoever has waited on the way here has asked for the time since.
+        let mut now = self.worker.recent();
         if self.times.head.is_over(now) {
             return Err(Failed::TimedOut(self.times.limit));
         }
@@ -225,7 +226,7 @@ impl<'a> Call<'a> {
                 self.at = now;
                 self.line = None;
                 self.is_sent = true;
-                self.working = Some(Arc::clone(in_flight.endpoint()));
+                self.working = Some(Rc::clone(in_flight.endpoint()));
                 return Ok(in_flight);
             }
             if self.wait(now, cluster).await? {

@@ -288,6 +288,10 @@ impl Connection {
     /// read and thrown away for a moment, because the kernel answers unread bytes with a reset that
     /// would destroy the response (RFC 9112 §9.6).
     async fn linger(&self, buffer: &mut Buffer, is_read: bool) {
+        if is_read && self.session.is_none() {
+            // To close it says as much.
+            return;
+        }
         self.alarm.set(self.worker.now() + LINGER);
         let drain = async {
             // With TLS it waits until there is room for the alert that says so.

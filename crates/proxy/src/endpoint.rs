@@ -8,6 +8,7 @@ use logic::{
 };
 use std::{
     net::SocketAddr,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{
@@ -159,14 +160,6 @@ impl Endpoint {
         self.id
     }
 
-    /// Counts a request in, unless the endpoint drains, the drain rule (see the crate), or has `most` already.
-    pub(crate) fn begin(self: &Arc<Self>, most: u64) -> Option<InFlight> {
-        let before = self.in_flight.fetch_add(1, SeqCst);
-        let guard = InFlight { endpoint: Arc::clone(self), place: None };
-        // After the count, or a drain that began in between would see 0 and end the instance.
-        (before < most && !self.draining.load(SeqCst)).then_some(guard)
-    }
-
     /// Moves the latency average. Two workers at once may lose one of two samples, which is harmless.
     pub(crate) fn observe(&self, now_ms: u64, latency_us: u64) {
         let sample_us = u32::try_from(latency_us).unwrap_or(u32::MAX);
@@ -257,16 +250,28 @@ fn wrap(now_ms: u64) -> u32 {
     u32::try_from(now_ms & u64::from(u32::MAX)).unwrap_or(0)
 }
 
+/// An endpoint in the hands of one worker. Its requests share one `Arc`, because to count in an `Arc` is to write to a
+/// line of memory that all workers want.
+pub(crate) type Held = Rc<Arc<Endpoint>>;
+
 /// A request that counts as in flight until this is dropped.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    endpoint: Arc<Endpoint>,
+    endpoint: Held,
     /// Its place at the service, when those are limited.
     pub(crate) place: Option<Place>,
 }
 
 impl InFlight {
-    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+    /// Counts a request in, unless the endpoint drains, the drain rule (see the crate), or has `most` already.
+    pub(crate) fn begin(endpoint: Held, most: u64) -> Option<Self> {
+        let before = endpoint.in_flight.fetch_add(1, SeqCst);
+        let guard = Self { endpoint, place: None };
+        // After the count, or a drain that began in between would see 0 and end the instance.
+        (before < most && !guard.endpoint.draining.load(SeqCst)).then_some(guard)
+    }
+
+    pub(crate) fn endpoint(&self) -> &Held {
         &self.endpoint
     }
 }

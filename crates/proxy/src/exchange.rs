@@ -2,12 +2,13 @@
 //!
 //! Whichever protocol the client speaks, it arrives here as a head, a source for its body and a reply for its
 //! response. A body that fits into memory is read first and can be sent again; a longer one
-//! flows while the response may come back already (`streaming`).
+//! flows while the response may come back already (`streaming`). What leads to the node itself is in `local`.
 
 pub(crate) mod arrival;
 mod both;
 pub(crate) mod forward;
 pub(crate) mod guard;
+mod local;
 pub(crate) mod note;
 pub(crate) mod pack;
 pub(crate) mod sticky;
@@ -19,7 +20,7 @@ use crate::{
     attempt::{Asked, Call, Failed},
     buffer::{Buffer, LARGE},
     cluster::Cluster,
-    endpoint::{Endpoint, InFlight},
+    endpoint::{Endpoint, Held, InFlight},
     flow::{Broken, Source},
     h1::{Framing, Known, RequestHead, ResponseHead},
     listener::Listener,
@@ -73,7 +74,7 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// Bytes that it holds.
     pub(crate) fn capacity(&self) -> usize {
-        let fields = self.request.fields.capacity() + self.response.fields.capacity();
+        let fields = self.request.capacity() + self.response.fields.capacity();
         fields + self.up.capacity() + self.down.capacity()
     }
 }
@@ -103,6 +104,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) cluster: &'a Arc<Cluster>,
     pub(crate) route: Option<&'a Route>,
     pub(crate) is_grpc: bool,
+    /// Instances are spoken to over HTTP/2, as all gRPC calls need it.
+    pub(crate) is_shared: bool,
     pub(crate) started: base::Moment,
     pub(crate) snapshot: &'a Rc<Snapshot>,
     /// Until when what must have happened.
@@ -133,7 +136,8 @@ impl Exchange<'_> {
         let mut length = 0;
         if let Framing::Length(announced) = framing {
             length = usize::try_from(announced).unwrap_or(usize::MAX);
-            if let Err(refusal) = self.whole(scratch, length, source, buffer, &mut reply).await {
+            let read = whole(self.context, scratch, length, source, buffer, &mut reply);
+            if let Err(refusal) = read.await {
                 reply.close();
                 return self.refused(scratch, &refusal, None, 0, reply).await;
             }
@@ -170,42 +174,6 @@ impl Exchange<'_> {
         }
     }
 
-    /// Reads the request's body, which is so long.
-    async fn whole(
-        &self,
-        scratch: &mut Scratch,
-        length: usize,
-        source: &mut Source<'_>,
-        buffer: &mut Buffer,
-        reply: &mut Reply<'_>,
-    ) -> Result<(), Refusal> {
-        if buffer.len() >= length {
-            return Ok(());
-        }
-        self.go_on(scratch, reply).await?;
-        if length > buffer.capacity() {
-            buffer.grow(LARGE);
-        }
-        let (worker, alarm) = (self.context.worker, self.context.alarm);
-        alarm.set(worker.now() + worker.config().body_timeout);
-        match alarm.within(source.whole(buffer, length)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(Broken::Bad(bad))) => Err(Refusal::bad(bad)),
-            Ok(Err(_)) => Err(Refusal::client_gone()),
-            Err(Elapsed) => Err(Refusal::slow_client()),
-        }
-    }
-
-    /// Tells a client that waits for it to send its body (RFC 9110 §10.1.1).
-    async fn go_on(&self, scratch: &mut Scratch, reply: &mut Reply<'_>) -> Result<(), Refusal> {
-        if scratch.request.version > 0 && scratch.request.fields.has(Known::Expect) {
-            scratch.response.begin(100, 1);
-            let told = reply.inform(&scratch.response).await;
-            told.map_err(|_gone| Refusal::client_gone())?;
-        }
-        Ok(())
-    }
-
     fn onward<'b>(&'b self, request: &'b RequestHead, body: Length) -> Onward<'b> {
         let is_nameless = request.host().is_empty();
         let rewritten = self.effects.as_ref().and_then(|effects| effects.host.as_deref());
@@ -230,7 +198,7 @@ impl Exchange<'_> {
             is_replayable,
             is_head: request.method() == "HEAD",
             is_upload,
-            is_shared: self.is_grpc,
+            is_shared: self.is_shared,
         };
         let Context { worker, alarm, .. } = self.context;
         Call::new(worker, alarm, self.snapshot, self.cluster, &self.times, asked)
@@ -297,7 +265,7 @@ impl Exchange<'_> {
     }
 
     /// Books what became of the request.
-    fn book(&self, status: u16, retries: u32, endpoint: Option<&Arc<Endpoint>>) {
+    fn book(&self, status: u16, retries: u32, endpoint: Option<&Held>) {
         let now = self.context.worker.recent();
         self.notes.status.set(status);
         self.notes.first_byte.set(Some(now));
@@ -319,17 +287,55 @@ impl Exchange<'_> {
         &self,
         scratch: &mut Scratch,
         refusal: &Refusal,
-        endpoint: Option<Arc<Endpoint>>,
+        endpoint: Option<Held>,
         retries: u32,
         reply: Reply<'_>,
     ) -> Ended {
         self.book(refusal.status, retries, endpoint.as_ref());
         self.notes.refusal.set(Some(refusal.code));
-        let body = refusal.response(&mut scratch.response, self.is_grpc);
+        let body = local::word(self.context, refusal, &mut scratch.response, self.is_grpc);
         self.notes.sent(body.len());
         self.dress(&mut scratch.response);
         send_own(self.context, scratch, &body, reply).await
     }
+}
+
+/// Reads the request's body, which is so long.
+async fn whole(
+    context: &Context<'_>,
+    scratch: &mut Scratch,
+    length: usize,
+    source: &mut Source<'_>,
+    buffer: &mut Buffer,
+    reply: &mut Reply<'_>,
+) -> Result<(), Refusal> {
+    if buffer.len() >= length {
+        return Ok(());
+    }
+    go_on(scratch, reply).await?;
+    if length > buffer.capacity() {
+        buffer.grow(LARGE);
+    }
+    let (worker, alarm) = (context.worker, context.alarm);
+    alarm.set(worker.now() + worker.config().body_timeout);
+    let read = alarm.within(source.whole(buffer, length)).await;
+    worker.now();
+    match read {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(Broken::Bad(bad))) => Err(Refusal::bad(bad)),
+        Ok(Err(_)) => Err(Refusal::client_gone()),
+        Err(Elapsed) => Err(Refusal::slow_client()),
+    }
+}
+
+/// Tells a client that waits for it to send its body (RFC 9110 §10.1.1).
+async fn go_on(scratch: &mut Scratch, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    if scratch.request.version > 0 && scratch.request.fields.has(Known::Expect) {
+        scratch.response.begin(100, 1);
+        let told = reply.inform(&scratch.response).await;
+        told.map_err(|_gone| Refusal::client_gone())?;
+    }
+    Ok(())
 }
 
 pin_project! {

@@ -67,6 +67,25 @@ impl Source<'_> {
         }
     }
 
+    /// The next piece of the body, to be kept. Empty with trailers or at the end only.
+    ///
+    /// # Cancel safety
+    /// Cancel safe, as [`Self::next`].
+    pub(crate) async fn piece(
+        &mut self,
+        buffer: &mut Buffer,
+    ) -> Result<(Bytes, Option<Fields>), Broken> {
+        if let Self::H2(incoming) = self
+            && buffer.is_empty()
+        {
+            return incoming.piece().await;
+        }
+        let part = self.next(buffer).await?;
+        let piece = Bytes::copy_from_slice(buffer.part(part.data));
+        buffer.skip_to(part.next);
+        Ok((piece, part.trailers))
+    }
+
     /// Reads the body of `length` bytes, which the buffer has room for, without using it up.
     ///
     /// # Cancel safety
@@ -126,7 +145,25 @@ pub(crate) enum Sink<'a> {
 /// What ends a chunked body without trailers.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
+/// Up to this length a body is copied behind its head: that costs less than to tell the kernel of two parts.
+const JOINED_MAX: usize = 4 * 1024;
+
 impl<'a> Sink<'a> {
+    /// Sends a whole message.
+    pub(crate) async fn send_whole(
+        &mut self,
+        head: &mut Vec<u8>,
+        body: &[u8],
+    ) -> Result<(), (usize, io::Error)> {
+        match self {
+            Self::H1 { transport, coding: Coding::Plain } if body.len() <= JOINED_MAX => {
+                head.extend_from_slice(body);
+                transport.write_one(head).await
+            }
+            _ => self.send(head, body, true).await,
+        }
+    }
+
     /// Sends one piece; with `before` in front of it (a head), and the end behind it when `is_last`.
     pub(crate) async fn send(
         &mut self,
@@ -135,7 +172,7 @@ impl<'a> Sink<'a> {
         is_last: bool,
     ) -> Result<(), (usize, io::Error)> {
         match self {
-            Self::H1 { transport, coding: Coding::Nothing } => transport.write(&[before]).await,
+            Self::H1 { transport, coding: Coding::Nothing } => transport.write_one(before).await,
             Self::H1 { transport, coding: Coding::Plain } => {
                 transport.write(&[before, piece]).await
             }
@@ -153,6 +190,21 @@ impl<'a> Sink<'a> {
             Self::H2(outgoing) if piece.is_empty() && !is_last => Ok(()),
             Self::H2(outgoing) => outgoing.send(Bytes::copy_from_slice(piece), is_last).await,
             Self::Nowhere => Ok(()),
+        }
+    }
+
+    /// As [`Self::send`], for a piece that need not be copied where it is kept.
+    pub(crate) async fn give(
+        &mut self,
+        before: &[u8],
+        piece: Bytes,
+        is_last: bool,
+    ) -> Result<(), (usize, io::Error)> {
+        match self {
+            Self::H2(outgoing) if !piece.is_empty() || is_last => {
+                outgoing.send(piece, is_last).await
+            }
+            _ => self.send(before, &piece, is_last).await,
         }
     }
 

@@ -63,6 +63,25 @@ impl Incoming {
         Ok(Part { next: here.end, data: here, trailers: None })
     }
 
+    /// The next piece as it came, without a copy; trailers and the end come with an empty one.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn piece(&mut self) -> Result<(Bytes, Option<Fields>), Broken> {
+        while !self.is_done && self.pending.is_empty() {
+            if !self.receive().await? {
+                let trailers = self.stream.trailers().await;
+                self.is_done = true;
+                let trailers = trailers.map_err(|_error| Broken::Ended)?;
+                let trailers = trailers.as_ref().map(fields).transpose().map_err(Broken::Bad)?;
+                return Ok((Bytes::new(), trailers));
+            }
+        }
+        let piece = std::mem::take(&mut self.pending);
+        self.is_done |= self.stream.is_end_stream();
+        Ok((piece, None))
+    }
+
     /// See [`crate::flow::Source::whole`].
     pub(crate) async fn whole(&mut self, buffer: &mut Buffer, length: usize) -> Result<(), Broken> {
         while buffer.len() < length {
@@ -197,7 +216,7 @@ impl Outgoing {
 }
 
 /// Trailers of HTTP/2 as fields.
-fn fields(trailers: &HeaderMap) -> Result<Fields, Bad> {
+pub(crate) fn fields(trailers: &HeaderMap) -> Result<Fields, Bad> {
     let mut fields = Fields::default();
     for (name, value) in trailers.iter().filter(|(name, _)| may_trail(name.as_str().as_bytes())) {
         // HTTP/1.1 would not give white space on to whoever reads it either.

@@ -318,8 +318,7 @@ fn host(parts: &Parts) -> Result<&str, Bad> {
         (None, Some(field)) => field.as_bytes(),
         (None, None) => return Err(Bad::request("the request names no host")),
     };
-    check_host(host, 2)?;
-    std::str::from_utf8(host).map_err(|_not_ascii| Bad::request("the host is not valid"))
+    check_host(host, 2)
 }
 
 /// Path and query, or `*`.

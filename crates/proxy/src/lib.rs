@@ -11,6 +11,9 @@
 //!   └──────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
+//! What comes on an app listener is directed by the [`local::Local`] that the node has set: to a service in the same
+//! way, or to the node itself (`exchange/local.rs`).
+//!
 //! What must hold:
 //! - *The drain rule.* A request is counted in flight at an endpoint before anything is sent, and after
 //!   counting the endpoint's draining flag is looked at again. So once the flag is set and the
@@ -41,6 +44,7 @@ mod h2;
 mod h2_server;
 mod limits;
 mod listener;
+pub mod local;
 mod onward;
 pub mod record;
 mod refusal;

@@ -1,6 +1,8 @@
 //! Addresses the data plane listens on.
 //!
-//! Every worker has its own socket per address; the kernel spreads new connections over them. Because
+//! Every worker has its own socket per address; the kernel spreads new connections over them. Of the app listeners,
+//! which are two for each instance, each is accepted from by one worker only, so that hundreds of them need few
+//! descriptors on machines with many cores. Because
 //! sockets with `SO_REUSEPORT` of one user share a port in silence, a port is first bound without it:
 //! another node that has the port must be an error, not a partner.
 //!
@@ -14,7 +16,7 @@ use crate::{
     tls::Tls,
 };
 use arc_swap::ArcSwapOption;
-use base::ServiceName;
+use base::{InstanceId, ServiceName};
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use std::{
     fmt, io,
@@ -57,6 +59,32 @@ pub enum ListenerKind {
         /// Who is called.
         service: ServiceName,
     },
+    /// One instance, whose every request is directed by the [`crate::local::Local`].
+    App {
+        /// Who asks.
+        caller: InstanceId,
+    },
+}
+
+impl ListenerKind {
+    /// How many sockets it has at least.
+    fn sockets(&self, workers: usize) -> usize {
+        match self {
+            Self::Gateway | Self::Need { .. } => workers,
+            Self::App { .. } => 1,
+        }
+    }
+
+    /// Which worker accepts from its first socket.
+    fn first_worker(&self, id: &ListenerId, workers: usize) -> usize {
+        match self {
+            Self::Gateway | Self::Need { .. } => 0,
+            Self::App { .. } => {
+                let spread = logic::balance::hash(id.0.as_bytes()) % 65_536;
+                usize::try_from(spread).unwrap_or(0) % workers
+            }
+        }
+    }
 }
 
 /// The open sockets of a listener, on their way from the data plane of one process to that of the next.
@@ -98,18 +126,32 @@ pub(crate) struct Inherited {
     sockets: Vec<TcpListener>,
 }
 
+impl Inherited {
+    /// The inherited sockets for a listener: those of its address; where any port will do, those it had.
+    pub(crate) fn take(all: &mut Vec<Self>, id: &ListenerId, address: SocketAddr) -> Option<Self> {
+        let fits = |one: &Self| {
+            let is_any = address.port() == 0 && one.id == *id && one.address.ip() == address.ip();
+            one.address == address || is_any
+        };
+        let at = all.iter().position(fits)?;
+        Some(all.swap_remove(at))
+    }
+}
+
 /// An open listener, shared by the workers.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) id: ListenerId,
     pub(crate) kind: ListenerKind,
     pub(crate) address: SocketAddr,
-    /// One socket per worker or more, each taken by worker `index % workers`. Connections keep this struct
-    /// alive, and must not keep the sockets open with it.
+    /// Each taken by worker `(first + index) % workers`. Connections keep this struct alive, and must not keep the
+    /// sockets open with it.
     sockets: Mutex<Vec<Option<TcpListener>>>,
     /// The same sockets again, for a successor, until it closes.
     copies: Mutex<Vec<TcpListener>>,
     workers: usize,
+    /// The worker of the first socket.
+    first: usize,
     /// Nobody accepts yet: another process still does.
     is_held: AtomicBool,
     /// When it closes, connections without a request wait for their next one.
@@ -118,6 +160,8 @@ pub(crate) struct Listener {
     pub(crate) sockets_open: AtomicUsize,
     /// Set when it shall close: nothing new is accepted, open connections end with their next response.
     pub(crate) closing: watch::Sender<bool>,
+    /// The same for those that ask with every request: a load, where the channel takes a lock that all workers share.
+    is_closing: AtomicBool,
     pub(crate) accepted: AtomicU64,
     pub(crate) open: AtomicUsize,
     /// How new connections speak TLS; without it they speak plain HTTP.
@@ -145,7 +189,7 @@ impl Listener {
         // With port 0 the kernel chose one that nobody has; the others join it there.
         let bound = first.local_addr().map_err(|cause| fail(address, cause))?;
         let mut sockets = vec![first];
-        while sockets.len() < workers {
+        while sockets.len() < kind.sockets(workers) {
             sockets.push(bind(bound, true).map_err(|cause| fail(bound, cause))?);
         }
         Self::of(id, kind, bound, sockets, workers).map_err(|cause| fail(bound, cause))
@@ -172,6 +216,7 @@ impl Listener {
     ) -> io::Result<Self> {
         let copies = sockets.iter().map(TcpListener::try_clone).collect::<io::Result<_>>()?;
         Ok(Self {
+            first: kind.first_worker(&id, workers),
             id,
             kind,
             address,
@@ -182,6 +227,7 @@ impl Listener {
             is_held: AtomicBool::new(false),
             is_gentle: AtomicBool::new(false),
             closing: watch::Sender::new(false),
+            is_closing: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
             open: AtomicUsize::new(0),
             tls: ArcSwapOption::empty(),
@@ -196,6 +242,7 @@ impl Listener {
             return None;
         }
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = (at + self.workers - self.first) % self.workers;
         sockets.iter_mut().skip(at).step_by(self.workers).find_map(Option::take)
     }
 
@@ -210,7 +257,7 @@ impl Listener {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
         let mut outcome = Ok(());
-        while sockets.len() < self.workers {
+        while sockets.len() < self.kind.sockets(self.workers) {
             let opened = bind(self.address, true).and_then(|new| Ok((new.try_clone()?, new)));
             match opened {
                 Ok((copy, new)) => {
@@ -242,12 +289,13 @@ impl Listener {
     pub(crate) fn close(&self, is_gentle: bool) {
         self.copies.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.is_gentle.store(is_gentle, SeqCst);
+        self.is_closing.store(true, SeqCst);
         self.closing.send_replace(true);
     }
 
     /// Whether it is about to close.
     pub(crate) fn is_closing(&self) -> bool {
-        *self.closing.borrow()
+        self.is_closing.load(SeqCst)
     }
 
     /// Whether connections without a request end at once: it closes, and not gently.

@@ -15,6 +15,7 @@ use crate::{
 use http::{HeaderName, HeaderValue, Request, Uri};
 use identity::{identify, is_good_id, is_trace_parent};
 use logic::{balance::Random, deadline::Text};
+use std::net::IpAddr;
 
 /// How we name ourselves in `Via` (RFC 9110 §7.6.3).
 const PSEUDONYM: &[u8] = b"flotilla";
@@ -364,8 +365,23 @@ fn cookies(fields: &Fields, count: u32, put: &mut impl FnMut(&[u8], &[u8])) {
 }
 
 /// An address as `X-Forwarded-For` has it.
-pub(crate) fn address_text(address: std::net::IpAddr) -> Box<str> {
-    address.to_canonical().to_string().into()
+pub(crate) fn address_text(address: IpAddr) -> Box<str> {
+    match address.to_canonical() {
+        // Every new connection comes by here, and formatting would cost it as much as parsing its first head.
+        IpAddr::V4(address) => {
+            let mut text = String::with_capacity(15);
+            for (at, octet) in address.octets().into_iter().enumerate() {
+                let (hundreds, tens, ones) = (octet / 100, octet / 10 % 10, octet % 10);
+                let digit = |digit: u8| char::from(b'0' + digit);
+                text.extend((at > 0).then_some('.'));
+                text.extend((hundreds > 0).then(|| digit(hundreds)));
+                text.extend((octet > 9).then(|| digit(tens)));
+                text.push(digit(ones));
+            }
+            text.into()
+        }
+        IpAddr::V6(address) => address.to_string().into(),
+    }
 }
 
 #[cfg(test)]

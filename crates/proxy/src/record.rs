@@ -67,11 +67,11 @@ pub struct Record {
     pub protocol: Protocol,
     /// Over TLS.
     pub is_tls: bool,
-    /// The service that asked, on the listener of a need; `None` on the gateway.
+    /// The service that asked, on the listener of a need or an app listener; `None` on the gateway.
     pub caller: Option<ServiceName>,
     /// Host and path of the route as the file has them; `None` on the listener of a need, and when none fits.
     pub route: Option<Arc<str>>,
-    /// Where it went.
+    /// Where it went; `flotilla` when the node itself answered on an app listener.
     pub service: Option<ServiceName>,
     /// Who answered, or was tried last.
     pub instance: Option<InstanceId>,

@@ -67,8 +67,23 @@ impl Refusal {
         Self { status, code, message: message.to_owned(), service: None, retry_after_s: None }
     }
 
+    /// An app listener came before what answers on it.
+    pub(crate) fn not_ready() -> Self {
+        let message = "the app API is not ready yet".to_owned();
+        Self { status: 503, code: "not_ready", message, service: None, retry_after_s: None }
+    }
+
     pub(crate) fn too_long() -> Self {
         Self::bad(Bad { status: 413, why: "the request's body is larger than this route takes" })
+    }
+
+    pub(crate) fn too_large_here() -> Self {
+        Self::bad(Bad { status: 413, why: "the request's body is larger than is taken here" })
+    }
+
+    pub(crate) fn failed_here() -> Self {
+        let message = "the answer could not be made".to_owned();
+        Self { status: 500, code: "internal", message, service: None, retry_after_s: None }
     }
 
     pub(crate) fn slow_client() -> Self {

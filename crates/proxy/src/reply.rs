@@ -1,6 +1,7 @@
 //! The client's side of a response: its head, and where its body goes.
 
 use crate::{
+    config::LINGER,
     flow::{Coding, Sink},
     h1::{Fields, Known, ResponseHead},
     h2,
@@ -37,6 +38,18 @@ pub(crate) enum Gone<'a> {
 }
 
 impl Gone<'_> {
+    /// Waits until the client is gone, or has closed its side and got no answer for a moment: one that closes its side
+    /// right after its request may still wait for a quick answer, and hardly for a slow one. Must not be used while
+    /// something reads from the connection.
+    pub(crate) async fn left(&self) {
+        let Self::H1(transport) = self else { return self.wait().await };
+        poll_fn(|cx| transport.poll_ended(cx)).await;
+        tokio::select! {
+            () = self.wait() => {}
+            () = tokio::time::sleep(LINGER) => {}
+        }
+    }
+
     /// Waits until the client is gone for certain: it has reset the connection or its stream. Must not be used
     /// while something reads from the connection.
     pub(crate) async fn wait(&self) {
@@ -55,6 +68,13 @@ impl<'a> Reply<'a> {
         match self {
             Self::H1(reply) => Gone::H1(reply.transport),
             Self::H2 { respond, .. } => Gone::H2(h2::Taken::Head(Rc::clone(respond))),
+        }
+    }
+
+    pub(crate) fn is_head(&self) -> bool {
+        match self {
+            Self::H1(reply) => reply.is_head,
+            Self::H2 { is_head, .. } => *is_head,
         }
     }
 

@@ -4,6 +4,7 @@ use crate::{
     config::Config,
     error::Error,
     listener::{Inherited, Listener, ListenerId, ListenerKind, Sockets},
+    local::Local,
     record::Requests,
     snapshot::Snapshot,
     stats::{EndpointStats, ListenerStats, RouteStats, ServiceStats, Stats},
@@ -30,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
     pub(crate) snapshot: ArcSwap<Snapshot>,
-    /// Grows after each new snapshot.
+    /// Grows after each new snapshot, and when somebody else answers on app listeners.
     pub(crate) revision: AtomicU64,
     /// Wakes who waits for a new snapshot.
     pub(crate) changed: watch::Sender<()>,
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) stop: watch::Sender<Option<Instant>>,
     /// What is noted of finished requests.
     pub(crate) requests: Requests,
+    /// Directs and answers requests on app listeners.
+    pub(crate) app: Mutex<Option<Arc<dyn Local>>>,
 }
 
 impl Shared {
@@ -102,6 +105,7 @@ impl Service {
             closed: Mutex::default(),
             inherited: Mutex::default(),
             stop: watch::Sender::new(None),
+            app: Mutex::default(),
         });
         let mut service = Self { shared: Arc::clone(&shared), threads: Vec::new() };
         for index in 0..shared.config.workers.max(1) {
@@ -210,7 +214,7 @@ impl Handle {
             lingering.into_iter().any(|listener| listener.address.port() == address.port());
         let workers = self.0.config.workers.max(1);
         let mut inherited = self.0.inherited();
-        let found = inherited.as_mut().and_then(|all| take_inherited(all, &id, address));
+        let found = inherited.as_mut().and_then(|all| Inherited::take(all, &id, address));
         let listener = match found {
             Some(found) => Listener::inherit(id, kind, found, workers)?,
             None => Listener::open(id, kind, address, workers, is_shared)?,
@@ -239,6 +243,13 @@ impl Handle {
         if let Some(listener) = listeners.iter().find(|listener| listener.id == *id) {
             listener.tls.store(Some(Arc::new(tls)));
         }
+    }
+
+    /// Says who directs and answers the requests on app listeners that come from now on; without anybody they are
+    /// refused. What was answered by another one before is not disturbed.
+    pub fn set_local(&self, local: Arc<dyn Local>) {
+        *self.0.app.lock().unwrap_or_else(PoisonError::into_inner) = Some(local);
+        self.0.revision.fetch_add(1, SeqCst);
     }
 
     /// Closes a listener: nothing new is accepted, open requests end. One that is not known is no error.
@@ -377,18 +388,4 @@ impl Handle {
             totals: endpoint.counters().totals(),
         }
     }
-}
-
-/// The inherited sockets for a listener: those of its address; where any port will do, those it had.
-fn take_inherited(
-    all: &mut Vec<Inherited>,
-    id: &ListenerId,
-    address: SocketAddr,
-) -> Option<Inherited> {
-    let fits = |one: &Inherited| {
-        let is_any = address.port() == 0 && one.id == *id && one.address.ip() == address.ip();
-        one.address == address || is_any
-    };
-    let at = all.iter().position(fits)?;
-    Some(all.swap_remove(at))
 }

@@ -6,8 +6,11 @@ use crate::{
     settings::{Clients, RouteSettings},
 };
 use base::ServiceName;
-use logic::route::{Path, Rule, Table};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use logic::{
+    names::ByName,
+    route::{Path, Rule, Table},
+};
+use std::{sync::Arc, time::Duration};
 
 /// A route of the gateway.
 #[derive(Clone, Debug)]
@@ -42,7 +45,7 @@ pub struct Target {
 pub struct Snapshot {
     pub(crate) table: Arc<Table>,
     pub(crate) routes: Arc<[Route]>,
-    pub(crate) clusters: Arc<HashMap<ServiceName, Arc<Cluster>>>,
+    pub(crate) clusters: Arc<ByName<ServiceName, Arc<Cluster>>>,
     pub(crate) clients: Arc<Clients>,
 }
 
@@ -86,7 +89,7 @@ impl Snapshot {
 
     /// The services.
     #[must_use]
-    pub fn clusters(&self) -> &HashMap<ServiceName, Arc<Cluster>> {
+    pub fn clusters(&self) -> &ByName<ServiceName, Arc<Cluster>> {
         &self.clusters
     }
 

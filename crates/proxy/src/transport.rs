@@ -50,7 +50,10 @@ impl Transport {
         room: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let mut read = ReadBuf::new(room);
-        ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, &mut read))?;
+        ready!(match &mut *self.stream.borrow_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut read),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, &mut read),
+        })?;
         Poll::Ready(Ok(read.filled().len()))
     }
 
@@ -64,33 +67,50 @@ impl Transport {
         Ok(count)
     }
 
+    /// Writes all of `bytes`.
+    ///
+    /// # Errors
+    /// With how much had been written when it broke.
+    pub(crate) async fn write_one(&self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+        let mut written = 0;
+        poll_fn(|cx| {
+            while let Some(left @ [_, ..]) = bytes.get(written..) {
+                let wrote = match &mut *self.stream.borrow_mut() {
+                    Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, left),
+                    Stream::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, left),
+                };
+                match ready!(wrote)? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    count => written += count,
+                }
+            }
+            self.poll_flush(cx)
+        })
+        .await
+        .map_err(|error| (written, error))
+    }
+
     /// Writes all of `parts`, at most four, in as few calls as possible.
     ///
     /// # Errors
     /// With how much had been written when it broke.
     pub(crate) async fn write(&self, parts: &[&[u8]]) -> Result<(), (usize, io::Error)> {
-        let mut slices = [IoSlice::new(&[]); 4];
-        let mut count = 0;
-        for part in parts.iter().filter(|part| !part.is_empty()) {
-            if let Some(slice) = slices.get_mut(count) {
-                *slice = IoSlice::new(part);
-                count += 1;
-            }
-        }
-        let mut left = &mut slices[..count];
         let mut written = 0;
-        while !left.is_empty() {
-            let wrote = poll_fn(|cx| self.poll_write(cx, left)).await;
-            match wrote {
-                Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
-                Ok(wrote) => {
-                    written += wrote;
-                    IoSlice::advance_slices(&mut left, wrote);
+        poll_fn(|cx| {
+            loop {
+                let mut slices = [IoSlice::new(&[]); 4];
+                let left = unwritten(parts, written, &mut slices);
+                if left.is_empty() {
+                    return self.poll_flush(cx);
                 }
-                Err(error) => return Err((written, error)),
+                match ready!(self.poll_write(cx, left))? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    count => written += count,
+                }
             }
-        }
-        poll_fn(|cx| self.poll_flush(cx)).await.map_err(|error| (written, error))
+        })
+        .await
+        .map_err(|error| (written, error))
     }
 
     fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -102,7 +122,11 @@ impl Transport {
     }
 
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx)
+        match &mut *self.stream.borrow_mut() {
+            // What was written to a socket is on its way.
+            Stream::Tcp(_) => Poll::Ready(Ok(())),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+        }
     }
 
     /// Says that nothing more will be sent.
@@ -139,12 +163,54 @@ impl Transport {
         }
     }
 
+    /// Waits until the other side sends nothing more, or has broken the connection off; the next request that it
+    /// sends hides both. Must not be used while something reads.
+    pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let stream = self.stream.borrow();
+        let Stream::Tcp(socket) = &*stream else {
+            drop(stream);
+            return self.poll_broken(cx).map(|_error| ());
+        };
+        match ready!(socket.poll_peek(cx, &mut ReadBuf::new(&mut [0]))) {
+            Ok(0) | Err(_) => Poll::Ready(()),
+            Ok(_) => Poll::Pending,
+        }
+    }
+
     /// Whether it is open and quiet, as a connection must be that is used again. Costs no system call
     /// unless something happened on it.
     pub(crate) fn is_quiet(&self) -> bool {
         let mut nothing = [0];
-        self.poll_read(&mut Context::from_waker(Waker::noop()), &mut nothing).is_pending()
+        match &*self.stream.borrow() {
+            // Asks for nothing to wake it, which would cost three times as much.
+            Stream::Tcp(stream) => {
+                let read = stream.try_read(&mut nothing);
+                read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Stream::Tls(_) => {
+                let polled = self.poll_read(&mut Context::from_waker(Waker::noop()), &mut nothing);
+                polled.is_pending()
+            }
+        }
     }
+}
+
+/// What is left of `parts` after so many bytes, without empty parts, put into `slices`.
+fn unwritten<'s, 'a>(
+    parts: &[&'a [u8]],
+    written: usize,
+    slices: &'s mut [IoSlice<'a>; 4],
+) -> &'s [IoSlice<'a>] {
+    let (mut skip, mut count) = (written, 0);
+    for part in parts {
+        let rest = part.get(skip..).unwrap_or_default();
+        skip = skip.saturating_sub(part.len());
+        if let Some(slice) = slices.get_mut(count).filter(|_| !rest.is_empty()) {
+            *slice = IoSlice::new(rest);
+            count += 1;
+        }
+    }
+    &slices[..count]
 }
 
 impl Stream {

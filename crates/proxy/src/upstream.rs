@@ -6,7 +6,7 @@
 
 use crate::{
     config::{STREAM_WINDOW, UPSTREAM_IDLE_MAX},
-    endpoint::{Endpoint, Slot},
+    endpoint::{Endpoint, Held, Slot},
     transport::{Stream, Transport},
     worker::Worker,
 };
@@ -43,7 +43,7 @@ impl std::hash::Hasher for IdHasher {
 }
 
 struct Pool {
-    endpoint: Arc<Endpoint>,
+    endpoint: Held,
     /// The one used last is last.
     idle: Vec<Idle>,
     shared: Option<Http2>,
@@ -126,9 +126,14 @@ impl Pools {
         });
     }
 
+    /// The endpoint for this worker's requests.
+    pub(crate) fn held(&mut self, endpoint: &Arc<Endpoint>) -> Held {
+        Rc::clone(&self.pool(endpoint).endpoint)
+    }
+
     fn pool(&mut self, endpoint: &Arc<Endpoint>) -> &mut Pool {
         self.0.entry(endpoint.id()).or_insert_with(|| Pool {
-            endpoint: Arc::clone(endpoint),
+            endpoint: Rc::new(Arc::clone(endpoint)),
             idle: Vec::new(),
             shared: None,
         })

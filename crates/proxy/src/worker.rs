@@ -19,7 +19,7 @@ use crate::{
     transport::Transport,
     upstream::{IdHasher, Pools},
 };
-use base::Moment;
+use base::{Moment, ServiceName};
 use logic::balance::{Candidates as _, Random};
 use runtime::Local;
 use std::{
@@ -27,7 +27,7 @@ use std::{
     collections::HashMap,
     hash::BuildHasherDefault,
     rc::Rc,
-    sync::{Arc, atomic::Ordering::SeqCst},
+    sync::{Arc, PoisonError, atomic::Ordering::SeqCst},
     time::Duration,
 };
 use tokio::sync::Notify;
@@ -35,6 +35,12 @@ use tracing::warn;
 
 /// How often kept connections are looked through.
 const PRUNE_EVERY: Duration = Duration::from_secs(1);
+
+/// The service that records of requests name which the node answered.
+const NODE: &str = "flotilla";
+
+/// Who answers on app listeners, shared within a worker.
+type App = Rc<Arc<dyn crate::local::Local>>;
 
 /// What endpoint a request wants.
 pub(crate) struct Wanted<'a> {
@@ -69,6 +75,8 @@ pub(crate) struct Worker {
     date: RefCell<(u64, [u8; 29])>,
     /// The snapshot and its revision as this worker saw them last.
     snapshot: RefCell<(u64, Rc<Snapshot>)>,
+    /// Who answers on app listeners, and the revision, in the same way.
+    app: RefCell<(u64, Option<App>)>,
     /// By [`crate::cluster::health::Health::id`].
     balancers: RefCell<Balancers>,
     /// For services of which nothing is set.
@@ -79,6 +87,7 @@ pub(crate) struct Worker {
     active: Cell<usize>,
     /// Somebody became inactive.
     quieter: Notify,
+    node: Option<ServiceName>,
 }
 
 /// Something that a shutdown waits for, until it is dropped.
@@ -105,6 +114,22 @@ impl Worker {
 
     pub(crate) fn local(&self) -> &Local {
         &self.local
+    }
+
+    /// What this node is called where it answers itself.
+    pub(crate) fn node(&self) -> Option<&ServiceName> {
+        self.node.as_ref()
+    }
+
+    /// Who directs and answers the requests on app listeners; costs one atomic load while that has not changed.
+    pub(crate) fn app(&self) -> Option<App> {
+        let revision = self.shared.revision.load(SeqCst);
+        let mut seen = self.app.borrow_mut();
+        if seen.0 != revision {
+            let app = self.shared.app.lock().unwrap_or_else(PoisonError::into_inner);
+            *seen = (revision, app.clone().map(Rc::new));
+        }
+        seen.1.clone()
     }
 
     pub(crate) fn alarms(&self) -> &Rc<Alarms> {
@@ -224,9 +249,13 @@ impl Worker {
         let traffic = self.traffic(cluster);
         let mut view = View::new(cluster, traffic, now_ms, wanted.tried, wanted.open_max);
         balancer.follow(cluster.algorithm, self.index);
+        let take = |at: usize| {
+            let endpoint = self.pools.borrow_mut().held(&cluster.members[at]);
+            InFlight::begin(endpoint, wanted.open_max)
+        };
         let stays = wanted.stays.and_then(|id| cluster.members.iter().position(|m| m.id() == id));
         if let Some(at) = stays.filter(|at| view.is_available(*at))
-            && let Some(in_flight) = cluster.members[at].begin(wanted.open_max)
+            && let Some(in_flight) = take(at)
         {
             return Some(in_flight);
         }
@@ -234,7 +263,7 @@ impl Worker {
         loop {
             match balancer.pick(&view, wanted.key, &mut random) {
                 // `None`: it began to drain meanwhile, or others came first; the next round passes it over.
-                Some(at) => match cluster.members[at].begin(wanted.open_max) {
+                Some(at) => match take(at) {
                     Some(in_flight) => return Some(in_flight),
                     None => continue,
                 },
@@ -308,12 +337,14 @@ pub(crate) async fn run(shared: Arc<Shared>, index: usize, seed: u64, local: Loc
         encoders: Cell::new(0),
         date: RefCell::new((u64::MAX, [b' '; 29])),
         snapshot: RefCell::new((revision, snapshot)),
+        app: RefCell::new((u64::MAX, None)),
         balancers: RefCell::default(),
         traffic: shared.config.traffic(),
         pools: RefCell::default(),
         random: RefCell::new(Random::new(seed)),
         active: Cell::new(0),
         quieter: Notify::new(),
+        node: ServiceName::new(NODE).ok(),
         shared: Arc::clone(&shared),
     });
     let mut listeners = shared.listeners.subscribe();

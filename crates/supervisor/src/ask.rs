@@ -205,7 +205,9 @@ async fn command(subject: &Subject, program: &manifest::Program, timeout: Durati
     let what = match program {
         manifest::Program::Shell(line) => format!("`{line}`"),
         manifest::Program::Exec(words) => format!("`{}`", words.join(" ")),
-        manifest::Program::Container(_) => "the command".to_owned(),
+        manifest::Program::Container(_) | manifest::Program::External(_) => {
+            "the command".to_owned()
+        }
     };
     let program = recipe::program(&subject.service, program);
     match subject.host.command(&subject.run, &program, timeout).await {

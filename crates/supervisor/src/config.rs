@@ -5,6 +5,7 @@ use manifest::Program;
 use ports::{
     host::Host,
     logs::{Recall, Sink},
+    secrets::Reveal,
     traffic::Traffic,
 };
 use runtime::Clock;
@@ -31,6 +32,8 @@ pub struct Config {
     pub containers: Arc<dyn Host>,
     /// The data plane.
     pub traffic: Arc<dyn Traffic>,
+    /// Knows what stands for `${secret:NAME}` in environments. What it says goes to the instance and nowhere else.
+    pub secrets: Arc<dyn Reveal>,
     /// Takes the node's own words about an instance, to stand among its output.
     pub journal: Arc<dyn Sink>,
     /// The last lines of an instance.

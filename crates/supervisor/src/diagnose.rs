@@ -236,6 +236,7 @@ fn exit_help(service: &Service, exit: &Exit, output: &[String]) -> String {
         Program::Shell(line) => line.as_str(),
         Program::Exec(words) => words.first().map_or("", String::as_str),
         Program::Container(container) => container.image.as_str(),
+        Program::External(_) => "",
     };
     let says = |words: &[&str]| {
         output.iter().any(|l| words.iter().any(|w| l.to_ascii_lowercase().contains(w)))

@@ -7,9 +7,16 @@ use logic::{
     probe,
     service::Desired,
 };
-use manifest::{Database, Kind, Probe, Program, RestartPolicy, Service, StopSignal};
-use ports::host;
-use std::{collections::BTreeMap, net::SocketAddr, path::Path};
+use manifest::{AppProtocol, Database, Kind, Probe, Program, RestartPolicy, Service, StopSignal};
+use ports::{
+    host,
+    traffic::{AppAddresses, AppWish},
+};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
 
 /// How often a job that fails is tried again.
 pub(crate) const JOB_RETRIES_MAX: u32 = 3;
@@ -20,6 +27,16 @@ pub(crate) const FINGERPRINT: &str = "fingerprint";
 /// The label under which a run carries where its needs were, so that a later node can tell whether it still
 /// reaches them.
 pub(crate) const NEEDS: &str = "needs";
+
+/// The label under which a run carries where its app API was.
+pub(crate) const APP: &str = "app";
+
+const DAPR_HTTP_PORT: &str = "DAPR_HTTP_PORT";
+const DAPR_GRPC_PORT: &str = "DAPR_GRPC_PORT";
+const DAPR_HTTP_ENDPOINT: &str = "DAPR_HTTP_ENDPOINT";
+const DAPR_GRPC_ENDPOINT: &str = "DAPR_GRPC_ENDPOINT";
+const DAPR_API_TOKEN: &str = "DAPR_API_TOKEN";
+const APP_API_TOKEN: &str = "APP_API_TOKEN";
 
 /// What is wanted of `service`, with `count` instances.
 pub(crate) fn desired(service: &Service, count: u32) -> Desired {
@@ -55,10 +72,13 @@ pub(crate) fn desired(service: &Service, count: u32) -> Desired {
 
 /// Whether two instances would fight over a port of this machine.
 pub(crate) fn is_exclusive(service: &Service) -> bool {
-    match &service.program {
-        Program::Container(container) => !container.publish.is_empty(),
-        Program::Shell(_) | Program::Exec(_) => service.port.is_some(),
-    }
+    let has_fixed_app = service.api.http_port.is_some() || service.api.grpc_port.is_some();
+    has_fixed_app
+        || match &service.program {
+            Program::Container(container) => !container.publish.is_empty(),
+            Program::Shell(_) | Program::Exec(_) => service.port.is_some(),
+            Program::External(_) => true,
+        }
 }
 
 fn probe_policy(probe: &Probe) -> probe::Policy {
@@ -85,6 +105,7 @@ pub(crate) fn program(service: &Service, program: &Program) -> host::Program {
             user: c.user.clone(),
             workdir: c.workdir.clone(),
         }),
+        Program::External(external) => host::Program::External(external.address),
     }
 }
 
@@ -94,10 +115,12 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) instance: &'a InstanceId,
     pub(crate) port: Option<u16>,
     pub(crate) needs: &'a [(ServiceName, SocketAddr)],
+    pub(crate) app: AppAddresses,
     pub(crate) state_dir: &'a Path,
 }
 
-/// The environment of an instance. What the file says wins over what Flotilla gives.
+/// The environment of an instance, in which secrets still go by their names. What the file says wins over what
+/// Flotilla gives.
 pub(crate) fn environment(of: &Surroundings<'_>) -> BTreeMap<String, String> {
     let mut env = BTreeMap::new();
     let mut set = |key: &str, value: String| {
@@ -113,6 +136,9 @@ pub(crate) fn environment(of: &Surroundings<'_>) -> BTreeMap<String, String> {
     for (need, address) in of.needs {
         set(&need.url_variable(), format!("http://{address}"));
     }
+    for (name, value) in app(of) {
+        set(name, value);
+    }
     match &of.service.db {
         Some(Database::Sqlite) => {
             let path = database_path(of.state_dir, &of.service.name);
@@ -125,11 +151,58 @@ pub(crate) fn environment(of: &Surroundings<'_>) -> BTreeMap<String, String> {
     env
 }
 
+/// What SDKs of the app API look for.
+fn app(of: &Surroundings<'_>) -> Vec<(&'static str, String)> {
+    let AppAddresses { http, grpc } = of.app;
+    let api = &of.service.api;
+    let protocol = match api.protocol {
+        AppProtocol::Http => "http",
+        AppProtocol::Https => "https",
+        AppProtocol::Grpc => "grpc",
+        AppProtocol::Grpcs => "grpcs",
+        AppProtocol::H2c => "h2c",
+    };
+    let mut env = vec![
+        ("APP_ID", api.app_id.clone()),
+        ("APP_PROTOCOL", protocol.to_owned()),
+        (DAPR_HTTP_PORT, http.port().to_string()),
+        (DAPR_GRPC_PORT, grpc.port().to_string()),
+        (DAPR_HTTP_ENDPOINT, format!("http://{http}")),
+        (DAPR_GRPC_ENDPOINT, format!("http://{grpc}")),
+    ];
+    if let Some(port) = inner_port(of.service, of.port) {
+        env.push(("APP_PORT", port.to_string()));
+    }
+    let tokens = [(DAPR_API_TOKEN, &api.token), (APP_API_TOKEN, &api.app_token)];
+    for (name, token) in tokens {
+        if let Some(token) = token {
+            env.push((name, token.reveal().to_owned()));
+        }
+    }
+    env
+}
+
+/// Which key of the file the variable `name` of an environment comes from.
+pub(crate) fn key_of(service: &Service, name: &str) -> String {
+    match name {
+        name if service.env.contains_key(name) => format!("env.{name}"),
+        DAPR_API_TOKEN => "api.token".to_owned(),
+        APP_API_TOKEN => "api.app_token".to_owned(),
+        "DATABASE_URL" => "db".to_owned(),
+        _ => "env".to_owned(),
+    }
+}
+
+/// What `service` asks for its app API.
+pub(crate) fn app_wish(service: &Service, on: IpAddr) -> AppWish {
+    AppWish { on, http: service.api.http_port, grpc: service.api.grpc_port }
+}
+
 /// The port as the program itself sees it: a container may have one inside that is another outside.
 fn inner_port(service: &Service, outer: Option<u16>) -> Option<u16> {
     match service.program {
         Program::Container(_) => service.port.or(outer),
-        Program::Shell(_) | Program::Exec(_) => outer,
+        Program::Shell(_) | Program::Exec(_) | Program::External(_) => outer,
     }
 }
 
@@ -143,6 +216,18 @@ pub(crate) fn limits(service: &Service) -> host::Limits {
         cpu: service.limits.cpu,
         memory: service.limits.memory,
         pids: service.limits.pids,
+    }
+}
+
+pub(crate) fn signal_name(signal: host::Signal) -> &'static str {
+    match signal {
+        host::Signal::Term => "SIGTERM",
+        host::Signal::Int => "SIGINT",
+        host::Signal::Quit => "SIGQUIT",
+        host::Signal::Hup => "SIGHUP",
+        host::Signal::Usr1 => "SIGUSR1",
+        host::Signal::Usr2 => "SIGUSR2",
+        host::Signal::Kill => "SIGKILL",
     }
 }
 
@@ -177,6 +262,31 @@ pub(crate) fn print_needs(needs: &[(ServiceName, SocketAddr)]) -> String {
         format!("{}={address}\n", need.url_variable())
     };
     needs.iter().map(line).collect()
+}
+
+/// Writes where an app API is as `DAPR_…_PORT=address` lines.
+pub(crate) fn print_app(app: &AppAddresses) -> String {
+    format!("{DAPR_HTTP_PORT}={}\n{DAPR_GRPC_PORT}={}\n", app.http, app.grpc)
+}
+
+/// Which variables of a run's environment lead to its app API no more, by its label and where that is by now. A
+/// variable that the file sets is its own business.
+pub(crate) fn moved_app(service: &Service, label: &str, app: &AppAddresses) -> Vec<&'static str> {
+    let before = read_needs(label);
+    let has_moved = |name: &str, address: SocketAddr| {
+        before.iter().any(|(known, before)| known == name && *before != address)
+    };
+    let is_set = |name: &str| service.env.contains_key(name);
+    let mut moved = Vec::new();
+    for (port, endpoint, address) in [
+        (DAPR_HTTP_PORT, DAPR_HTTP_ENDPOINT, app.http),
+        (DAPR_GRPC_PORT, DAPR_GRPC_ENDPOINT, app.grpc),
+    ] {
+        if has_moved(port, address) && !(is_set(port) && is_set(endpoint)) {
+            moved.push(port);
+        }
+    }
+    moved
 }
 
 /// Reads what [`print_needs`] wrote; lines that do not fit are left out.

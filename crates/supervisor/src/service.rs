@@ -11,6 +11,7 @@ use crate::{
 };
 use base::{InstanceId, ServiceName};
 use manifest::System;
+use ports::host::Signal;
 use runtime::TaskSet;
 use std::{
     fmt,
@@ -82,7 +83,8 @@ impl Service {
             board,
         };
         arrange(&shared, &system);
-        let table = Table::start(&shared, system, &carried).await;
+        // Large as a future, and over soon: it has its own memory while it lasts.
+        let table = Box::pin(Table::start(&shared, system, &carried)).await;
         let inner = Inner { shared, stopping: AtomicBool::new(false), table: Mutex::new(table) };
         let handle = Handle(Arc::new(inner));
         handle.sample_usage().await;
@@ -212,6 +214,15 @@ impl Handle {
                 unit.send(Command::Restart(Some(id.number))).await;
             }
         }
+        Ok(())
+    }
+
+    /// Sends `signal` to every instance of a service that runs. It is not awaited that they heed it.
+    ///
+    /// # Errors
+    /// `UnknownService`, `Stopping`.
+    pub async fn signal(&self, service: &ServiceName, signal: Signal) -> Result<(), Error> {
+        self.table().await?.unit(service)?.send(Command::Signal(signal)).await;
         Ok(())
     }
 

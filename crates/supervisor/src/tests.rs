@@ -1,6 +1,7 @@
 //! The supervisor in a fake world with a time of its own: a test takes milliseconds and always the same course.
 
 mod adoption;
+mod app;
 mod apply;
 mod board;
 mod build;

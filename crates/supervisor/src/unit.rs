@@ -36,6 +36,7 @@ mod effects;
 mod news;
 mod oneoff;
 mod picture;
+mod start;
 
 pub(crate) use adoption::{Survivor, survivors};
 pub(crate) use effects::{Gone, discard};
@@ -93,6 +94,8 @@ pub(crate) enum Command {
         env: BTreeMap<String, String>,
         reply: oneshot::Sender<InstanceId>,
     },
+    /// Send this to every instance that runs.
+    Signal(host::Signal),
     /// What its instances use; from the supervisor's sampling task.
     Sample,
 }
@@ -312,10 +315,14 @@ impl Unit {
     /// Forgets what belonged to instances that are gone.
     fn tidy(&mut self) {
         let (machine, ports) = (&self.machine, &self.shared.ports);
+        let (traffic, name) = (&self.shared.config.traffic, &self.service.name);
         self.facts.retain(|number, facts| {
             let stays = machine.instances().contains_key(number);
-            if !stays && let Some(port) = facts.port {
-                ports.release(port);
+            if !stays {
+                if let Some(port) = facts.port {
+                    ports.release(port);
+                }
+                traffic.close_app(&InstanceId { service: name.clone(), number: *number });
             }
             stays
         });
@@ -411,7 +418,9 @@ impl Unit {
 fn host_of(config: &Config, service: &Service) -> Arc<dyn Host> {
     match service.program {
         Program::Container(_) => Arc::clone(&config.containers),
-        Program::Shell(_) | Program::Exec(_) => Arc::clone(&config.processes),
+        Program::Shell(_) | Program::Exec(_) | Program::External(_) => {
+            Arc::clone(&config.processes)
+        }
     }
 }
 

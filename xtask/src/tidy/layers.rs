@@ -28,16 +28,22 @@ const TABLE: &[(&str, Allowed)] = &[
     ("gateway", Only(&["base", "logic", "manifest", "policy", "ports", "proxy", "runtime"])),
     ("observe", Only(&["base", "logic", "ports", "runtime"])),
     ("adapter-local", Only(&["base", "logic", "ports", "runtime"])),
+    ("adapter-embedded", Only(&["base", "ports", "runtime"])),
+    ("adapter-etcd", Only(&["base", "ports", "proto", "runtime"])),
+    ("coordination", Only(&["base", "logic", "manifest", "ports", "runtime"])),
+    ("proto", Only(&[])),
     ("adapter-docker", Only(&["base", "ports", "runtime"])),
     (
         "api",
         Only(&[
             "base",
+            "coordination",
             "gateway",
             "logic",
             "manifest",
             "observe",
             "ports",
+            "proto",
             "proxy",
             "runtime",
             "supervisor",
@@ -47,7 +53,7 @@ const TABLE: &[(&str, Allowed)] = &[
 ];
 
 /// Tests of these may use a real engine.
-const SERVICES: &[&str] = &["api", "gateway", "observe", "supervisor"];
+const SERVICES: &[&str] = &["api", "coordination", "gateway", "observe", "supervisor"];
 
 /// These stay free of tasks and sockets.
 const WITHOUT_TOKIO: &[&str] = &["base", "logic", "manifest", "policy", "ports"];
@@ -150,7 +156,8 @@ fn refuse(member: &Member, allowed: Option<Allowed>, dependency: &Dependency) ->
         None => !is_crate,
         Some(Everything) => is_crate,
         Some(Only(names)) => {
-            let in_tests = used == "ports" || (used == "adapter-local" && SERVICES.contains(&user));
+            let is_real = ["adapter-local", "adapter-embedded"].contains(&used);
+            let in_tests = used == "ports" || (is_real && SERVICES.contains(&user));
             is_crate && (names.contains(&used) || (dependency.is_dev && in_tests))
         }
     };

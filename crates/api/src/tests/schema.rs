@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// What is wrong with `value`; empty when it fits. Keywords it does not know fail the test.
-pub(super) fn errors(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+pub(crate) fn errors(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
     let Some(rules) = schema.as_object() else {
         return if schema == &Value::Bool(true) { vec![] } else { vec![format!("{at}: {schema}")] };
     };
@@ -44,7 +44,7 @@ pub(super) fn errors(root: &Value, schema: &Value, value: &Value, at: &str) -> V
                     all.extend(errors(root, rule, item, &format!("{at}[{number}]")));
                 }
             }
-            "minimum" if value.as_f64() < rule.as_f64() => {
+            "minimum" if value.is_number() && value.as_f64() < rule.as_f64() => {
                 all.push(format!("{at}: {value} < {rule}"));
             }
             "const"

@@ -1,5 +1,9 @@
 //! The command line as it may be typed.
 
+mod shared;
+
+pub(crate) use shared::{ConfigCommand, Keys, LockCommand, SecretsCommand, StateCommand, Store};
+
 use base::units::parse_duration;
 use clap::{
     Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, value_parser,
@@ -85,6 +89,18 @@ pub(crate) enum Command {
     Scale(Scale),
     /// Run a job, or a command in a service's folder and environment
     Run(Run),
+    /// Look at and change the state that services keep
+    #[command(subcommand)]
+    State(StateCommand),
+    /// Look at locks, or run a command under one
+    #[command(subcommand)]
+    Lock(LockCommand),
+    /// Look at and change configuration, with its history
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Store secrets, and see which there are
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Check the file without running anything
     Check,
     /// Print the JSON Schema of flotilla.yaml
@@ -101,6 +117,12 @@ pub(crate) enum Command {
     Completion(Completion),
     /// Print the version
     Version,
+    /// What Dapr's command line does: run, stop, list
+    #[command(disable_help_flag = true)]
+    Dapr(Words),
+    /// Answer the Dapr API for one app that somebody else starts
+    #[command(disable_help_flag = true)]
+    Daprd(Words),
     /// What `up -d` starts
     #[command(name = "__node", hide = true)]
     Node(Node),
@@ -315,6 +337,13 @@ pub(crate) struct Completion {
     /// The shell
     #[arg(value_enum)]
     pub shell: Shell,
+}
+
+/// `dapr` and `daprd`, whose flags are not ours.
+#[derive(Debug, Args)]
+pub(crate) struct Words {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+    pub words: Vec<String>,
 }
 
 /// `__node`

@@ -25,6 +25,7 @@ pub(crate) fn run(context: &Context) -> Outcome {
             "file": place.file.display().to_string(),
             "valid": system.is_some(),
             "diagnostics": to_json(&diagnostics)?,
+            "secrets": system.as_ref().map(secrets).unwrap_or_default(),
         }))?;
         return Ok(if system.is_some() { Exit::Success } else { Exit::InvalidFile });
     }
@@ -32,6 +33,9 @@ pub(crate) fn run(context: &Context) -> Outcome {
         Some(system) => {
             out.problems(&problems);
             out.line(&verdict(&place.shown(), &system, &problems))?;
+            for line in asked(&system) {
+                out.line(&line)?;
+            }
             Ok(Exit::Success)
         }
         None => Err(problems.into()),
@@ -49,6 +53,30 @@ fn verdict(file: &str, system: &manifest::System, warnings: &[Diagnostic]) -> St
         text.push_str(&format!("; {}", words::count(warnings.len(), "warning")));
     }
     text
+}
+
+/// The secrets that the file asks for, and where: `secret API_KEY for `env.KEY` of service `api``.
+fn asked(system: &manifest::System) -> Vec<String> {
+    let references = &system.coordination.references;
+    let of = |name: &&str| {
+        let keys = references.iter().filter(|reference| reference.name == **name);
+        let keys: Vec<&str> = keys.map(|reference| reference.key.as_str()).collect();
+        format!("secret {name} for {}", keys.join(", "))
+    };
+    system.coordination.referenced().iter().map(of).collect()
+}
+
+fn secrets(system: &manifest::System) -> Vec<serde_json::Value> {
+    let references = system.coordination.references.iter();
+    let one = |reference: &manifest::SecretReference| {
+        serde_json::json!({
+            "name": reference.name,
+            "key": reference.key,
+            "file": reference.place.as_ref().map(|place| place.file.to_string()),
+            "line": reference.place.as_ref().map(|place| place.line),
+        })
+    };
+    references.map(one).collect()
 }
 
 /// Prints the JSON Schema.

@@ -171,7 +171,8 @@ pub(crate) fn survivors(place: &Place) -> usize {
         .filter(|entry| {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            name.ends_with(".json") && name != "needs.json"
+            // `<service>.<number>.<run>.json`; what else is there has shorter names.
+            name.ends_with(".json") && name.split('.').count() > 3
         })
         .count()
 }
@@ -189,6 +190,7 @@ fn clean(context: &Context, place: &Place) -> Result<(), Failure> {
         no_build: true,
         verbose: context.verbose,
         predecessor: None,
+        sidecar: None,
     };
     let end = runtime.block_on(node::run(options, pending(), pending()));
     runtime.shutdown_background();

@@ -73,7 +73,8 @@ impl Exit {
             | Code::FORKED_AWAY
             | Code::DOCKER
             | Code::JOB_FAILED
-            | Code::CAPABILITY => Self::NotReady,
+            | Code::CAPABILITY
+            | Code::SECRET => Self::NotReady,
             Code::PORT_TAKEN | Code::ALREADY_RUNNING => Self::Conflict,
             Code::NO_SYSTEM => Self::NoSystem,
             _ => Self::Failure,

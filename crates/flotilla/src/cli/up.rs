@@ -9,7 +9,7 @@ mod attached;
 mod detached;
 pub(crate) mod log;
 mod race;
-mod signals;
+pub(crate) mod signals;
 
 pub(crate) use detached::node;
 

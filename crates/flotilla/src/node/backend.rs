@@ -1,8 +1,8 @@
 //! The node as the admin API sees it.
 
 use super::{
-    containers, control::Wishes, edges, gateway_error, handover::Asked, load, plane, succession,
-    traffic::Meter,
+    app::Apps, containers, control::Wishes, edges, gateway_error, handover::Asked, load, plane,
+    reload::Reloader, shared, stores, succession, traffic::Meter,
 };
 use adapter_docker::DockerHost;
 use adapter_local::LocalHost;
@@ -16,6 +16,7 @@ use manifest::System;
 use ports::host::{Enforcement, Host as _};
 use runtime::Clock;
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -30,6 +31,13 @@ pub(super) struct NodeBackend {
     pub(super) access_log: gateway::AccessLogHandle,
     pub(super) requests: proxy::record::Requests,
     pub(super) logs: observe::Handle,
+    pub(super) coordination: coordination::Handle,
+    pub(super) apps: Apps,
+    pub(super) reloader: Reloader,
+    /// The node's own environment.
+    pub(super) environment: Arc<BTreeMap<String, String>>,
+    /// Why there is no kv engine.
+    pub(super) engine_problem: Option<Diagnostic>,
     pub(super) meter: Meter,
     pub(super) host: Arc<LocalHost>,
     pub(super) containers: Arc<DockerHost>,
@@ -88,6 +96,7 @@ impl NodeBackend {
         let capabilities = self.host.capabilities();
         self.present(|present| {
             let mut notes = present.warnings.clone();
+            notes.extend(self.engine_problem.clone());
             for service in &present.system.services {
                 if matches!(service.program, manifest::Program::Container(_)) {
                     continue;
@@ -119,6 +128,17 @@ impl NodeBackend {
             }
             notes
         })
+    }
+
+    /// Takes over what services share.
+    async fn share(&self, system: &System) -> Result<(), Error> {
+        let new = stores::of(&system.name, &system.coordination, &self.environment);
+        let coordination = self.coordination.clone();
+        let applied = runtime::blocking(move || coordination.apply(new)).await;
+        applied.map_err(|e| Error::Invalid(vec![*shared::secret_error(&e)]))?;
+        self.apps.apply(system, &shared::tokens(&self.coordination, system).await);
+        self.reloader.apply(system);
+        Ok(())
     }
 
     /// The node's own use; processor time as cores over the time since the last look that is a second ago or more.
@@ -189,6 +209,7 @@ impl Backend for NodeBackend {
             }
             return Err(Error::Invalid(vec![*gateway_error(&e, &loaded.system)]));
         }
+        self.share(&loaded.system).await?;
         let changes = self.supervisor.apply(loaded.system.clone()).await.map_err(refusal)?;
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         // The admin API stays where it is until the next start.
@@ -280,6 +301,10 @@ impl Backend for NodeBackend {
         })
     }
 
+    fn coordination(&self) -> coordination::Handle {
+        self.coordination.clone()
+    }
+
     fn requests(&self) -> proxy::record::Requests {
         self.requests.clone()
     }
@@ -328,7 +353,7 @@ fn event(event: supervisor::Event) -> wire::Event {
     }
 }
 
-fn refusal(error: supervisor::Error) -> Error {
+pub(super) fn refusal(error: supervisor::Error) -> Error {
     let message = error.to_string();
     match error {
         supervisor::Error::UnknownService { did_you_mean, .. } => Error::Unknown {

@@ -5,10 +5,16 @@ use super::{
     NodeOptions,
     backend::{NodeBackend, Present},
     containers,
+    external::External,
     handover::{self, Asked},
+    peers::Neighbours,
     places::Places,
     plane::Plane,
-    port_taken, state_error,
+    port_taken,
+    redact::Redacting,
+    reload::Reloader,
+    shared::{Shared, Surface},
+    state_error,
     traffic::Meter,
 };
 use adapter_docker::DockerHost;
@@ -70,6 +76,8 @@ pub(super) struct Control {
     pub(super) supervisor: supervisor::Handle,
     supervising: supervisor::Service,
     logs: observe::Service,
+    shared: Shared,
+    surface: Surface,
     pub(super) api: api::Service,
     tasks: TaskSet,
     pub(super) backend: Arc<NodeBackend>,
@@ -87,7 +95,7 @@ async fn hosts(
     options: &NodeOptions,
     places: &Places,
     system: &System,
-    sink: &observe::Handle,
+    sink: &Redacting,
 ) -> Result<Hosts, Box<Diagnostic>> {
     let docker_config = containers::config(&system.name, places.root(), options.detached);
     let (docker, engine) = DockerHost::connect(docker_config, Arc::new(sink.clone()))
@@ -138,6 +146,10 @@ impl Control {
     ///
     /// # Errors
     /// Everything that keeps it from starting. What was started ends then; what was taken over stays.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "each part is named once, in the order in which they stand on each other"
+    )]
     pub(super) async fn start(
         options: &NodeOptions,
         places: &Places,
@@ -153,14 +165,18 @@ impl Control {
             .await
             .map_err(|e| state_error(&e))?;
         let sink = logs.handle();
+        let redacting = Redacting::new(Arc::new(sink.clone()));
         let api_config = admin(places, system, &beginning.sockets)?;
         let Hosts { docker, engine, local, processes } =
-            hosts(options, places, system, &sink).await?;
+            hosts(options, places, system, &redacting).await?;
+        let shared = Shared::start(system, places.root(), clock, &redacting).await?;
+        let coordination = shared.handle.clone();
         let supervisor_config = supervisor::Config {
-            processes: processes.clone(),
+            processes: External::around(processes.clone()),
             containers: engine.clone(),
             traffic: Arc::new(plane.gateway.clone()),
-            journal: Arc::new(sink.clone()),
+            secrets: shared.reveal(),
+            journal: Arc::new(redacting.clone()),
             recall: Arc::new(sink.clone()),
             port_is_free: Arc::new(supervisor::port_is_free),
             port_holder: Arc::new(|port| Some(adapter_local::holder_of(port)?.to_string())),
@@ -176,12 +192,29 @@ impl Control {
         let supervisor = supervising.handle();
         let mut tasks = TaskSet::new("node");
         let meter = Meter::start(plane.gateway.clone(), clock, &mut tasks);
+        let neighbours = Neighbours::start(options, plane, &wishes, &mut tasks);
+        let surface = Surface::start(
+            &coordination,
+            supervisor.clone(),
+            system,
+            plane,
+            neighbours,
+            &mut tasks,
+        )
+        .await;
+        let reloader =
+            Reloader::start(coordination.clone(), supervisor.clone(), system, &mut tasks);
         let backend = Arc::new(NodeBackend {
             supervisor: supervisor.clone(),
             gateway: plane.gateway.clone(),
             access_log: plane.access_log.clone(),
             requests: plane.handle.requests(),
             logs: sink,
+            coordination,
+            apps: surface.apps(),
+            reloader,
+            environment: shared.environment(),
+            engine_problem: shared.problem().cloned(),
             meter,
             host: processes,
             containers: engine,
@@ -194,14 +227,25 @@ impl Control {
             usage: Mutex::default(),
         });
         match api::Service::take_over(api_config, beginning.sockets, backend.clone()).await {
-            Ok(api) => {
-                Ok(Self { docker, local, supervisor, supervising, logs, api, tasks, backend })
-            }
+            Ok(api) => Ok(Self {
+                docker,
+                local,
+                supervisor,
+                supervising,
+                logs,
+                shared,
+                surface,
+                api,
+                tasks,
+                backend,
+            }),
             Err(e) => {
                 if !takes_over {
                     supervisor.stop().await;
                 }
                 supervising.shutdown().await;
+                surface.end().await;
+                shared.close().await;
                 Err(state_error(&e))
             }
         }
@@ -220,14 +264,27 @@ impl Control {
     /// Lets go of everything and leaves the instances running, for whoever takes them over. What is left are
     /// requests to the API that are open.
     pub(super) async fn release(self) -> api::Service {
-        let Self { docker, local, supervisor: _, supervising, logs, api, tasks, backend: _ } = self;
+        let Self {
+            docker,
+            local,
+            supervisor: _,
+            supervising,
+            logs,
+            shared,
+            surface,
+            api,
+            tasks,
+            backend: _,
+        } = self;
         api.retire(API_PATIENCE);
+        surface.end().await;
         tasks.shutdown(TASKS_GRACE).await;
         supervising.shutdown().await;
         if let Err(e) = docker.shutdown().await {
             warn!(error = %ErrorChain(&e), "containers were not let go of cleanly");
         }
         local.shutdown().await;
+        shared.close().await;
         close(logs).await;
         api
     }
@@ -240,7 +297,18 @@ impl Control {
         force: impl Future<Output = ()>,
         between: impl Future<Output = ()>,
     ) {
-        let Self { docker, local, supervisor, supervising, logs, api, tasks, backend } = self;
+        let Self {
+            docker,
+            local,
+            supervisor,
+            supervising,
+            logs,
+            shared,
+            surface,
+            api,
+            tasks,
+            backend,
+        } = self;
         drop(backend);
         let mut force = std::pin::pin!(force);
         let mut stopped = std::pin::pin!(supervisor.stop());
@@ -256,12 +324,14 @@ impl Control {
         }
         tasks.shutdown(TASKS_GRACE).await;
         supervising.shutdown().await;
+        surface.end().await;
         between.await;
         match docker.shutdown().await {
             Ok(()) => containers::remember(state_dir, None),
             Err(e) => warn!(error = %ErrorChain(&e), "containers may be left"),
         }
         local.shutdown().await;
+        shared.close().await;
         close(logs).await;
         // Last, so that `flotilla down` can follow to the end.
         api.shutdown().await;

@@ -1,11 +1,11 @@
 //! The half of a node that carries requests: the data plane and the gateway above it.
 
-use super::{gateway_error, state_error};
+use super::{door::Door, gateway_error, state_error};
 use base::{Code, Diagnostic, ErrorChain, InstanceId};
 use gateway::{AccessLog, AccessLogHandle};
 use manifest::System;
 use ports::traffic::Traffic as _;
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 /// How long requests that are open when the data plane closes may still take. Instances have had their own
 /// drain before, so what is left are answers on their way.
@@ -15,12 +15,15 @@ pub(super) const GRACE: Duration = Duration::from_secs(2);
 pub(super) struct Bare {
     proxy: proxy::Service,
     handle: proxy::Handle,
+    door: Arc<Door>,
 }
 
 /// The parts.
 pub(super) struct Plane {
     proxy: proxy::Service,
     pub(super) handle: proxy::Handle,
+    /// Where requests to the app API wait for it.
+    pub(super) door: Arc<Door>,
     gateway_service: gateway::Service,
     pub(super) gateway: gateway::Handle,
     access_log_service: AccessLog,
@@ -35,7 +38,9 @@ impl Bare {
     pub(super) fn start() -> Result<Self, Box<Diagnostic>> {
         let (proxy, handle) =
             proxy::Service::start(proxy::Config::default()).map_err(|e| state_error(&e))?;
-        Ok(Self { proxy, handle })
+        let door = Door::new();
+        handle.set_local(Arc::clone(&door) as Arc<dyn proxy::local::Local>);
+        Ok(Self { proxy, handle, door })
     }
 
     /// Takes the sockets of the node that is being replaced; accepts nothing before [`Plane::accept`].
@@ -51,7 +56,7 @@ impl Bare {
     /// # Errors
     /// When a port is taken or the state folder cannot be used.
     pub(super) fn serve(self, state_dir: &Path, system: &System) -> Result<Plane, Box<Diagnostic>> {
-        let Self { proxy, handle } = self;
+        let Self { proxy, handle, door } = self;
         let [data, home] = ["XDG_DATA_HOME", "HOME"].map(std::env::var_os);
         let config = gateway::Config {
             state_dir: state_dir.to_owned(),
@@ -62,7 +67,7 @@ impl Bare {
         let (access_log_service, access_log) = AccessLog::start(handle.requests());
         write_to(&access_log, system)?;
         gateway.apply(system).map_err(|e| gateway_error(&e, system))?;
-        Ok(Plane { proxy, handle, gateway_service, gateway, access_log_service, access_log })
+        Ok(Plane { proxy, handle, door, gateway_service, gateway, access_log_service, access_log })
     }
 }
 
@@ -88,6 +93,16 @@ impl Plane {
     /// Accepts from inherited sockets.
     pub(super) fn accept(&self) {
         self.handle.start_accepting();
+    }
+
+    /// Lets requests to the app API, on connections that clients have kept, be answered by the node that has taken over.
+    pub(super) fn moved(&self) {
+        let listeners = self.handle.stats().listeners.into_iter();
+        let address = |listener: proxy::ListenerStats| match listener.kind {
+            proxy::ListenerKind::App { caller } => Some((caller, listener.address)),
+            proxy::ListenerKind::Gateway | proxy::ListenerKind::Need { .. } => None,
+        };
+        self.door.moved(listeners.filter_map(address).collect());
     }
 
     /// Closes the data plane.

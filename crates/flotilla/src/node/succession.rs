@@ -109,6 +109,7 @@ pub(super) async fn hand_over(
         Ok(replaced) => {
             // Whoever asked may have gone.
             let _unheard = reply.send(Ok(replaced.pid));
+            plane.moved();
             drop(places);
             retire(plane, api, replaced, grace, stop).await;
             Ok(Outcome::Replaced)

@@ -39,11 +39,11 @@ impl Drop for Folder {
     }
 }
 
-fn name(text: &str) -> ServiceName {
+pub(crate) fn name(text: &str) -> ServiceName {
     ServiceName::new(text).unwrap()
 }
 
-fn id(text: &str) -> InstanceId {
+pub(crate) fn id(text: &str) -> InstanceId {
     InstanceId::parse(text).unwrap()
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn start(state_dir: &Path) -> (proxy::Service, Handle) {
 }
 
 /// A system whose gateway leads prefixes to services.
-fn system(listen: Option<SocketAddr>, routes: &[(&str, &str)]) -> System {
+pub(crate) fn system(listen: Option<SocketAddr>, routes: &[(&str, &str)]) -> System {
     let place = base::Place {
         file: "flotilla.yaml".into(),
         line: 1,
@@ -86,6 +86,7 @@ fn system(listen: Option<SocketAddr>, routes: &[(&str, &str)]) -> System {
         },
         admin: SocketAddr::from((LOOPBACK, 8081)),
         admin_place: None,
+        coordination: manifest::Coordination::default(),
     }
 }
 
@@ -118,6 +119,8 @@ fn service(text: &str, balance: Balance) -> manifest::Service {
         limits: manifest::Limits::default(),
         env: Default::default(),
         db: None,
+        api: manifest::AppApi::new(text),
+        config: None,
         places: Default::default(),
     }
 }
@@ -143,7 +146,7 @@ async fn instance(text: &'static str) -> (SocketAddr, TaskSet) {
 }
 
 /// Status and body of a GET.
-async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let ask = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let head = format!("GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n");

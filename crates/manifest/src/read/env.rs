@@ -2,7 +2,7 @@
 
 use super::Reader;
 use crate::{
-    dotenv, suggest,
+    dotenv, secret, suggest,
     tree::{Node, Value},
 };
 use base::{Code, Diagnostic};
@@ -34,6 +34,18 @@ impl Reader<'_> {
                     all.insert(entry.key.clone(), text.clone());
                 }
                 Value::Null => match self.context.vars.get(&entry.key) {
+                    Some(value) if value.contains(secret::START) => {
+                        let message = format!("the value of `{}` asks for a secret", entry.key);
+                        let label = "only the file itself may do so";
+                        let help = format!("write `{}: \"${{secret:NAME}}\"`", entry.key);
+                        self.problems.error(
+                            Code::BAD_VALUE,
+                            &entry.key_mark,
+                            message,
+                            label,
+                            &help,
+                        );
+                    }
                     Some(value) => {
                         all.insert(entry.key.clone(), value.clone());
                     }

@@ -92,6 +92,12 @@ fn fixed(known: &BTreeMap<String, Known>, tree: &Node) -> Vec<(u16, String, Mark
         {
             all.push((port, entry.key.clone(), at.mark.clone()));
         }
+        for key in ["http_port", "grpc_port"] {
+            let at = node.at(&["api", key]);
+            if let (Some(port), Some(at)) = (values::port(at), at) {
+                all.push((port, format!("api.{key}` of `{}", entry.key), at.mark.clone()));
+            }
+        }
         for item in node.get("publish").map(Node::items).unwrap_or_default() {
             if let Some((host, _)) = item.text().and_then(shape::publish) {
                 all.push((host, entry.key.clone(), item.mark.clone()));

@@ -48,7 +48,7 @@ impl Reader<'_> {
         if own.is_dir() {
             return (own, true);
         }
-        if node.get("run").is_some() || node.get("image").is_some() {
+        if ["run", "image", "external"].iter().any(|key| node.get(key).is_some()) {
             return (beside.clone(), true);
         }
         if !matches!(node.value, Value::Map(_) | Value::Null) {
@@ -75,6 +75,10 @@ impl Reader<'_> {
         is_job: bool,
     ) -> Found {
         let node = &entry.value;
+        if let Some(program) = self.external(entry) {
+            let language = "external".to_owned();
+            return Found { program, language, build: None, port: None };
+        }
         let build = text(node.get("build"));
         self.both_programs(entry);
         if let Some(run) = node.get("run") {
@@ -106,6 +110,13 @@ impl Reader<'_> {
             };
         }
         self.only_containers_have(node);
+        self.detected(entry, dir, dir_is_known, is_job)
+    }
+
+    /// What the folder says of how it is started.
+    fn detected(&mut self, entry: &Entry, dir: &Path, dir_is_known: bool, is_job: bool) -> Found {
+        let node = &entry.value;
+        let build = text(node.get("build"));
         let dir_is_known = dir_is_known && matches!(node.value, Value::Map(_) | Value::Null);
         let nothing = Found {
             program: Program::Shell(String::new()),

@@ -64,6 +64,8 @@ impl Reader<'_> {
                 "sqlite" => Database::Sqlite,
                 url => Database::Url(url.to_owned()),
             }),
+            api: self.api(entry, instances),
+            config: None,
             places: places(entry),
             name,
         };

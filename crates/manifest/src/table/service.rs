@@ -2,6 +2,7 @@
 
 use super::{
     BOOL, DURATION, PORT, SHELL, TEXT, TEXT_OR_TEXTS,
+    coordination::{API, EXTERNAL, OWN_COMPONENTS, USED_CONFIG},
     health::HEALTH,
     key,
     traffic::{RETRIES, TIMEOUT, TRAFFIC},
@@ -21,7 +22,7 @@ static VOLUMES: Shape = Shape::List(&Shape::Scalar(Form::Volume));
 static PUBLISH: Shape = Shape::List(&Shape::Scalar(Form::Publish));
 static ENV: Shape = Shape::Any(&[
     Shape::List(&Shape::Scalar(Form::Assignment)),
-    Shape::Names { what: "variable", value: &Shape::Scalar(Form::Value) },
+    Shape::Names { what: "variable", value: &Shape::Scalar(Form::Variable) },
 ]);
 static DATABASE: Shape = Shape::Scalar(Form::Database);
 static CRON: Shape = Shape::Scalar(Form::Cron);
@@ -298,6 +299,14 @@ const HINTS: &[(&str, &str)] = &[
     ("container_name", "containers are named by their instance; remove it"),
     ("hostname", "services find each other by `needs`; remove it"),
     ("routes", "routes stand under `gateway:`"),
+    ("dapr", "write `api:`"),
+    ("state", "write `state: { name: {} }` at the top level"),
+    ("cache", "write `state: { name: { cache: true } }` at the top level"),
+    ("secrets", "write `env: { NAME: \"${secret:NAME}\" }`"),
+    ("sidecar", "every instance has an app API; `api:` sets it"),
+    ("app_api", "write `api:`"),
+    ("configuration", "write `config:`"),
+    ("reload", "write `config: { keys: […], on_change: sighup }`"),
     ("cron", "a job with `schedule:` runs at times"),
     ("schedule", "a job under `jobs:` runs at times, a service all the time"),
 ];
@@ -308,11 +317,8 @@ const LATER: &[&str] = &[
     "publishes",
     "migrations",
     "migrate",
-    "cache",
     "test",
-    "state",
     "watch",
-    "secrets",
     "allow",
     "weight",
 ];
@@ -383,6 +389,10 @@ pub(crate) static SERVICE: Shape = Shape::Keys(&Table {
         VARIABLES,
         VARIABLE_FILES,
         OWN_DATABASE,
+        API,
+        USED_CONFIG,
+        OWN_COMPONENTS,
+        EXTERNAL,
     ],
     hints: HINTS,
     later: LATER,
@@ -418,6 +428,8 @@ pub(crate) static JOB: Shape = Shape::Keys(&Table {
         VARIABLES,
         VARIABLE_FILES,
         OWN_DATABASE,
+        API,
+        OWN_COMPONENTS,
     ],
     hints: &[
         ("instances", SERVES),
@@ -426,14 +438,17 @@ pub(crate) static JOB: Shape = Shape::Keys(&Table {
         ("balance", SERVES),
         ("health", SERVES),
         ("publish", SERVES),
+        ("external", SERVES),
+        ("config", "a job reads the configuration when it starts; only services have this key"),
         ("traffic", SERVES),
         ("cron", "write `schedule:`"),
         ("every", "write `schedule:`"),
+        ("secrets", "write `env: { NAME: \"${secret:NAME}\" }`"),
         ("depends_on", "write `needs: [name, …]`"),
         ("cmd", "write `run:`"),
         ("script", "write `run:`"),
         ("environment", "write `env:`"),
         ("working_dir", "write `dir:`, or `workdir:` beside `image:`"),
     ],
-    later: &["timeout", "retries", "secrets", "time_zone"],
+    later: &["timeout", "retries", "time_zone"],
 });

@@ -22,6 +22,7 @@ fn check(files: &[(&str, &str)], expected: &str) {
             let program = match &service.program {
                 Program::Shell(line) => line.clone(),
                 Program::Exec(words) => words.join(" "),
+                Program::External(_) => "external".to_owned(),
                 Program::Container(container) => {
                     format!("{} port {:?}", container.image, service.port)
                 }

@@ -34,6 +34,7 @@ fn one(service: &Service) -> String {
     match &service.program {
         Program::Shell(line) => add("run", line.clone()),
         Program::Exec(words) => add("exec", format!("{words:?}")),
+        Program::External(external) => add("external", format!("{:?}", external.address)),
         Program::Container(container) => {
             add("image", container.image.clone());
             for (name, words) in

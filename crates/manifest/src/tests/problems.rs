@@ -254,7 +254,7 @@ fn unknown_keys_are_errors_with_a_suggestion() {
               ┌─ flotilla.yaml:1:65
             1 │ services: { api: { replicas: 3, depends_on: [web], ports: [80], colour: red }, web: {} }
               │                                                                 ^^^^^^
-              help: the keys here are dir, run, build, image, entrypoint, command, volumes, publish, user, workdir, instances, needs, balance, port, listen, health, timeout, retries, traffic, restart, stop, limits, env, env_file, db
+              help: the keys here are dir, run, build, image, entrypoint, command, volumes, publish, user, workdir, instances, needs, balance, port, listen, health, timeout, retries, traffic, restart, stop, limits, env, env_file, db, api, config, components, external
         "#]],
     );
     check(

@@ -96,8 +96,12 @@ fn a_procfile_is_read_line_by_line() {
 
 #[test]
 fn a_dapr_file_is_read_app_by_app() {
-    let files =
-        [("dapr.yaml", include_str!("dapr.yaml")), ("order-processor/", ""), ("checkout/", "")];
+    let files = [
+        ("dapr.yaml", include_str!("dapr.yaml")),
+        ("order-processor/", ""),
+        ("checkout/own/", ""),
+        ("components/", ""),
+    ];
     check(
         &files,
         &[],
@@ -109,31 +113,25 @@ fn a_dapr_file_is_read_app_by_app() {
               port Some(7001)
               ready Http { path: "/health", port: None, headers: [] } every 3s within 1s, 3×
               startup every 200ms, 150×
-              restart Always, stop Term after 30s
-              env APP_PORT=7001
+              restart OnFailure, stop Term after 30s
               env LOG=info
               env MODE=test
-            Service checkout ×1
+            Service check-out ×1
               exec ["node", "app.js"]
               dir checkout (node)
               port none
-              restart Always, stop Term after 30s
+              restart OnFailure, stop Term after 30s
               env LOG=info
               env MODE=dev
             route Prefix("/") → order-processor
-            warning[F022]: `common.resourcesPath` is not honoured
-              ┌─ dapr.yaml:3:3
-            3 │   resourcesPath: ./components
-              │   ^^^^^^^^^^^^^ has no effect here
-              help: components are not supported by this version
-            warning[F022]: `daprHTTPPort` is not honoured
-               ┌─ dapr.yaml:17:5
-            17 │     daprHTTPPort: 3510
-               │     ^^^^^^^^^^^^ has no effect here
-               help: there is no sidecar; services find each other by `needs`: <NAME>_URL is injected
+            warning[F022]: app `check_out` is called `check-out` here
+               ┌─ dapr.yaml:15:12
+            15 │   - appID: check_out
+               │            ^^^^^^^^^ a name is a DNS label
+               help: its app API still finds it by both
             warning[F022]: `logLevel` is not honoured
-               ┌─ dapr.yaml:18:5
-            18 │     logLevel: debug
+               ┌─ dapr.yaml:22:5
+            22 │     logLevel: debug
                │     ^^^^^^^^ has no effect here
         "#]],
     );

@@ -78,6 +78,7 @@ impl Call<'_> {
         body: &[u8],
     ) -> Result<(), (usize, io::Error)> {
         match self.times.tail(now) {
+            None if body.is_empty() => connection.write_one(head).await,
             None => connection.write(&[head, body]).await,
             Some(tail) => connection.write(&[open_ended(head), tail.as_bytes(), body]).await,
         }

@@ -113,14 +113,14 @@ fn too_long(is_target: bool) -> Unread {
 
 /// Refuses requests for hosts that the connection's certificate does not speak for (RFC 9110 §15.5.20).
 pub(crate) fn misdirected(session: Option<&Session>, host: &str) -> Result<(), Bad> {
+    let Some(session) = session else { return Ok(()) };
     // Of `[::1]:443` the last colon is the port's, of `[::1]` it is not.
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    let is_served = session.is_none_or(|session| session.serves(name));
     let why = "the connection is for another host";
-    if is_served { Ok(()) } else { Err(Bad { status: 421, why }) }
+    if session.serves(name) { Ok(()) } else { Err(Bad { status: 421, why }) }
 }
 
 /// The only expectation there is (RFC 9110 §10.1.1).

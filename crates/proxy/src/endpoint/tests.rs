@@ -6,24 +6,29 @@ fn endpoint() -> Arc<Endpoint> {
     Endpoint::new(InstanceId::parse("users/1").unwrap(), address, 1)
 }
 
+fn begin(endpoint: &Arc<Endpoint>, most: u64) -> Option<InFlight> {
+    InFlight::begin(Rc::new(Arc::clone(endpoint)), most)
+}
+
 #[test]
 fn nothing_begins_at_an_endpoint_that_drains() {
     let endpoint = endpoint();
-    let open = endpoint.begin(u64::MAX).unwrap();
+    let open = begin(&endpoint, u64::MAX).unwrap();
     endpoint.drain();
-    assert!(endpoint.begin(u64::MAX).is_none());
+    assert!(begin(&endpoint, u64::MAX).is_none());
     assert_eq!(endpoint.in_flight(), 1);
     drop(open);
     assert_eq!(endpoint.in_flight(), 0);
     endpoint.revive(1);
-    assert!(endpoint.begin(u64::MAX).is_some());
+    assert!(begin(&endpoint, u64::MAX).is_some());
 }
 
 #[tokio::test]
 async fn idle_returns_when_the_last_request_ends() {
     let endpoint = endpoint();
     endpoint.idle().await;
-    let (first, second) = (endpoint.begin(u64::MAX).unwrap(), endpoint.begin(u64::MAX).unwrap());
+    let (first, second) =
+        (begin(&endpoint, u64::MAX).unwrap(), begin(&endpoint, u64::MAX).unwrap());
     let mut idle = std::pin::pin!(endpoint.idle());
     let is_waiting = tokio::select! {
         biased;
@@ -39,11 +44,11 @@ async fn idle_returns_when_the_last_request_ends() {
 #[test]
 fn no_more_begin_or_connect_than_may() {
     let endpoint = endpoint();
-    let open = endpoint.begin(1).unwrap();
-    assert!(endpoint.begin(1).is_none());
+    let open = begin(&endpoint, 1).unwrap();
+    assert!(begin(&endpoint, 1).is_none());
     assert_eq!(endpoint.in_flight(), 1);
     drop(open);
-    assert!(endpoint.begin(1).is_some());
+    assert!(begin(&endpoint, 1).is_some());
     let slot = endpoint.connect(1).unwrap();
     assert!(endpoint.connect(1).is_none());
     assert!(endpoint.connect(2).is_some());

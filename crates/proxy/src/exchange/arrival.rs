@@ -1,9 +1,9 @@
 //! A request arrives: its route is found, its policy asked, and where it goes is decided.
 
-use super::{Context, Ended, Exchange, Scratch, guard, note, note::Notes, sticky, target};
+use super::{Context, Ended, Exchange, Scratch, guard, local, note, note::Notes, sticky, target};
 use crate::{
-    buffer::Buffer, config::REPLAY_SIZE_MAX, flow::Source, h1::Framing, onward::Length,
-    refusal::Refusal, reply::Reply, snapshot::Route, times::Times,
+    buffer::Buffer, config::REPLAY_SIZE_MAX, flow::Source, h1::Framing, listener::ListenerKind,
+    onward::Length, refusal::Refusal, reply::Reply, snapshot::Route, times::Times,
 };
 
 /// A request before it is known where it goes.
@@ -70,6 +70,10 @@ pub(crate) async fn serve(
     buffer: &mut Buffer,
     mut reply: Reply<'_>,
 ) -> Ended {
+    if let ListenerKind::App { caller } = &context.listener.kind {
+        let served = local::serve(context, caller, scratch, framing, source, buffer, reply);
+        return Box::pin(served).await;
+    }
     let snapshot = context.worker.snapshot();
     let is_grpc = scratch.request.is_grpc();
     let started = context.worker.now();
@@ -89,7 +93,9 @@ pub(crate) async fn serve(
     if guard::is_asked(context, &snapshot, route) {
         let request = &arrival.scratch.request;
         let asking = guard::admit(context, route, &snapshot, request, respelt.as_deref());
-        match Box::pin(asking).await {
+        let answer = Box::pin(asking).await;
+        context.worker.now();
+        match answer {
             Ok(admitted) => (effects, asked) = (Some(Box::new(admitted.effects)), admitted.asked),
             Err(answer) => {
                 if !outlives(answer.status, framing, source, buffer) {
@@ -116,6 +122,7 @@ pub(crate) async fn serve(
         guard::edit(&mut scratch.request.fields, &effects.request);
         if let Some(delay) = effects.delay {
             tokio::time::sleep(delay).await;
+            context.worker.now();
         }
     }
     let said = target::settings(context, route, cluster, target);
@@ -126,6 +133,7 @@ pub(crate) async fn serve(
         cluster,
         route,
         is_grpc,
+        is_shared: is_grpc,
         started,
         snapshot: &snapshot,
         times,
@@ -137,11 +145,7 @@ pub(crate) async fn serve(
         is_trusted: peer.is_loopback() || snapshot.clients().trust(peer),
         notes: Notes::default(),
     };
-    let is_small = match framing {
-        Framing::None => true,
-        Framing::Length(length) => length <= u64::try_from(REPLAY_SIZE_MAX).unwrap_or(0),
-        Framing::Chunked | Framing::UntilClose => false,
-    };
+    let is_small = is_small(framing);
     let ended = if exchange.is_too_long(framing) {
         reply.close();
         exchange.refused(scratch, &Refusal::too_long(), None, 0, reply).await
@@ -155,8 +159,22 @@ pub(crate) async fn serve(
     ended
 }
 
+/// Whether a body is read before the request goes on, so that it can be sent again.
+pub(super) fn is_small(framing: Framing) -> bool {
+    match framing {
+        Framing::None => true,
+        Framing::Length(length) => length <= u64::try_from(REPLAY_SIZE_MAX).unwrap_or(0),
+        Framing::Chunked | Framing::UntilClose => false,
+    }
+}
+
 /// Whether the connection outlives a refusal: the body that nobody wants must be out of the way.
-fn outlives(status: u16, framing: Framing, source: &mut Source<'_>, buffer: &mut Buffer) -> bool {
+pub(super) fn outlives(
+    status: u16,
+    framing: Framing,
+    source: &mut Source<'_>,
+    buffer: &mut Buffer,
+) -> bool {
     if status == 400 {
         return false;
     }

@@ -17,7 +17,7 @@ use crate::{
     transport::Transport,
 };
 use ::h2::client::ResponseFuture;
-use std::{future::Future, pin::pin, sync::Arc};
+use std::{future::Future, pin::pin, rc::Rc};
 
 /// Who answers.
 pub(super) struct Answering<'a> {
@@ -74,7 +74,7 @@ impl Both<'_, '_, '_> {
         };
         let mut upload = pin!(upload);
         let own = from.own.map(|(connection, _)| connection);
-        let endpoint = Arc::clone(self.in_flight.endpoint());
+        let endpoint = Rc::clone(self.in_flight.endpoint());
         let head = alarm.within(self.head(from, &mut upload, &mut up, scratch, &mut reply)).await;
         let from = match head {
             Ok(Ok(from)) => from,

@@ -1,6 +1,6 @@
 //! An instance's response on its way to the client.
 
-use super::{Ended, Exchange, Scratch, Switched, arrival::send_own, streaming};
+use super::{Ended, Exchange, Scratch, Switched, arrival::send_own, local, streaming};
 use crate::{
     attempt::Answer,
     endpoint::Endpoint,
@@ -58,7 +58,7 @@ impl Exchange<'_> {
             Ok(mut sink) => {
                 self.sent(data.len());
                 self.rest(worker.recent());
-                let sending = sink.send(&scratch.down, data, true);
+                let sending = sink.send_whole(&mut scratch.down, data);
                 match self.context.alarm.within(sending).await {
                     Ok(Ok(())) if keeps => Ended::Keep,
                     Ok(Ok(())) => Ended::Close,
@@ -81,7 +81,7 @@ impl Exchange<'_> {
     ) -> Ended {
         self.notes.status.set(refusal.status);
         self.notes.refusal.set(Some(refusal.code));
-        let body = refusal.response(&mut scratch.response, self.is_grpc);
+        let body = local::word(self.context, refusal, &mut scratch.response, self.is_grpc);
         self.dress(&mut scratch.response);
         send_own(self.context, scratch, &body, reply).await
     }

@@ -2,16 +2,13 @@
 
 use super::{Context, Exchange};
 use crate::{
-    endpoint::Endpoint,
+    endpoint::Held,
     h1::RequestHead,
     listener::ListenerKind,
     record::{Protocol, Record, Summary},
 };
 use base::{Moment, ServiceName};
-use std::{
-    cell::{Cell, RefCell},
-    sync::Arc,
-};
+use std::cell::{Cell, RefCell};
 
 /// What is gathered while an exchange goes on.
 #[derive(Default)]
@@ -23,7 +20,7 @@ pub(crate) struct Notes {
     pub(crate) retries: Cell<u32>,
     pub(crate) refusal: Cell<Option<&'static str>>,
     pub(crate) error: Cell<Option<&'static str>>,
-    pub(crate) endpoint: RefCell<Option<Arc<Endpoint>>>,
+    pub(crate) endpoint: RefCell<Option<Held>>,
     pub(crate) trace: Cell<[u8; 32]>,
 }
 
@@ -58,6 +55,7 @@ pub(crate) fn write(
     let caller = match &context.listener.kind {
         ListenerKind::Gateway => None,
         ListenerKind::Need { caller, .. } => Some(caller),
+        ListenerKind::App { caller } => Some(&caller.service),
     };
     // Bodies that flow have asked for the time with their last piece.
     let duration = worker.recent().since(started);

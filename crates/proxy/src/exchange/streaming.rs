@@ -4,6 +4,7 @@
 use super::{
     Delivered, Ended, Exchange, Scratch,
     both::{Answering, Both},
+    go_on,
     pack::Packer,
     until,
 };
@@ -21,7 +22,7 @@ use crate::{
 };
 use ::h2::client::ResponseFuture;
 use logic::retry::Failure;
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
 /// What a body's framing says of its length.
 pub(crate) fn length(framing: Framing) -> Length {
@@ -63,7 +64,7 @@ impl Exchange<'_> {
     ) -> Ended {
         let (worker, alarm) = (self.context.worker, self.context.alarm);
         if framing != Framing::None
-            && let Err(refusal) = self.go_on(scratch, &mut reply).await
+            && let Err(refusal) = go_on(scratch, &mut reply).await
         {
             reply.close();
             return self.refused(scratch, &refusal, None, 0, reply).await;
@@ -95,7 +96,7 @@ impl Exchange<'_> {
         framing: Framing,
     ) -> Result<Open, Failed> {
         let onward = self.onward(&scratch.request, length(framing));
-        if !self.is_grpc {
+        if !self.is_shared {
             let worker = self.context.worker;
             let identity =
                 worker.random(|random| onward.write(&scratch.request, random, &mut scratch.up));
@@ -103,9 +104,9 @@ impl Exchange<'_> {
         }
         loop {
             let in_flight = call.pick().await?;
-            let endpoint = Arc::clone(in_flight.endpoint());
+            let endpoint = Rc::clone(in_flight.endpoint());
             let started = call.picked_at();
-            let way = if self.is_grpc {
+            let way = if self.is_shared {
                 self.open_shared(call, &endpoint, &scratch.request, framing).await
             } else {
                 open_own(call, &endpoint, &scratch.up).await

@@ -74,7 +74,7 @@ pub(crate) fn cluster<'a>(
 ) -> Result<(&'a Arc<Cluster>, usize), Refusal> {
     let (service, at) = match (route, &context.listener.kind) {
         (None, ListenerKind::Need { service, .. }) => (service, 0),
-        (None, ListenerKind::Gateway) => return Err(no_route(request)),
+        (None, ListenerKind::Gateway | ListenerKind::App { .. }) => return Err(no_route(request)),
         (Some(route), _) => {
             let at = match (known, route.targets.len()) {
                 (Some(known), _) => Some(known),
@@ -153,9 +153,11 @@ pub(crate) fn key(context: &Context<'_>, cluster: &Cluster, request: &RequestHea
         HashOn::Header(name) => request.fields.named(name).next().map(hash),
         HashOn::Cookie(name) => cookie(request, name).map(hash),
     };
-    // On a need's listener every caller is this machine; who asked first is what counts there.
+    // Between services every caller is this machine; who asked first is what counts there.
     let origin = || match context.listener.kind {
-        ListenerKind::Need { .. } => request.fields.first(Known::ForwardedFor).map(hash),
+        ListenerKind::Need { .. } | ListenerKind::App { .. } => {
+            request.fields.first(Known::ForwardedFor).map(hash)
+        }
         ListenerKind::Gateway => None,
     };
     Some(chosen.or_else(origin).unwrap_or_else(|| hash(context.client_text.as_bytes())))

@@ -43,16 +43,7 @@ macro_rules! known {
         }
 
         impl Known {
-            /// Recognises a name in any case.
-            pub(crate) fn of(name: &[u8]) -> Self {
-                // Most names differ in length or first letter already, which costs next to nothing.
-                $(if name.len() == $name.len()
-                    && (name[0] | 0x20) == $name.as_bytes()[0]
-                    && name.eq_ignore_ascii_case($name.as_bytes()) {
-                    return Self::$variant;
-                })*
-                Self::Other
-            }
+            const NAMES: &[(&str, Self)] = &[$(($name, Self::$variant),)*];
         }
     };
 }
@@ -91,11 +82,63 @@ known! {
     Via "via",
 }
 
+/// Places for names: so many that each has one of its own, which is checked when this is compiled.
+const PLACES: usize = 128;
+
+/// Where a name stands: its length and two of its letters say enough. The factors were found by trying; another name
+/// may need others.
+const fn place(name: &[u8]) -> usize {
+    let (first, late) = (name[0] | 0x20, name[name.len().saturating_sub(4)] | 0x20);
+    (name.len() + 7 * first as usize + 4 * late as usize) % PLACES
+}
+
+/// Names by their place. To recognise a name is to compare it with one other.
+const KNOWN: [(&str, Known); PLACES] = {
+    let mut places = [("", Known::Other); PLACES];
+    let mut at = 0;
+    while at < Known::NAMES.len() {
+        let named = Known::NAMES[at];
+        let to = place(named.0.as_bytes());
+        assert!(places[to].0.is_empty(), "two names have one place");
+        places[to] = named;
+        at += 1;
+    }
+    places
+};
+
+impl Known {
+    /// Recognises a name, a token, in any case.
+    pub(crate) fn of(name: &[u8]) -> Self {
+        if name.is_empty() {
+            return Self::Other;
+        }
+        let (known, kind) = KNOWN[place(name)];
+        if is_in_any_case(name, known.as_bytes()) { kind } else { Self::Other }
+    }
+
+    fn bit(self) -> u64 {
+        1 << self as u32
+    }
+}
+
+/// Whether a token is `known`, which has only lowercase letters, digits and hyphens, in any case: eight letters at a
+/// time. The bit that makes a letter lowercase makes none of those of anything else that a token may have.
+fn is_in_any_case(token: &[u8], known: &[u8]) -> bool {
+    const LOWER: u64 = u64::from_ne_bytes([0x20; 8]);
+    let ((words, rest), (known_words, known_rest)) = (token.as_chunks(), known.as_chunks());
+    let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
+    token.len() == known.len()
+        && words.iter().zip(known_words).all(|(a, b)| word(a) | LOWER == word(b))
+        && rest.iter().zip(known_rest).all(|(a, b)| a | 0x20 == *b)
+}
+
 /// The fields of one message, in their order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fields {
     text: Vec<u8>,
     list: Vec<Field>,
+    /// A bit for each kind that there may be one of: most are asked for and not there.
+    kinds: u64,
 }
 
 impl Fields {
@@ -103,6 +146,7 @@ impl Fields {
     pub(crate) fn clear(&mut self) {
         self.text.clear();
         self.list.clear();
+        self.kinds = 0;
     }
 
     /// Takes over the text of a head; its parts follow as spans.
@@ -126,6 +170,7 @@ impl Fields {
 
     pub(crate) fn add_spans(&mut self, name: Span, value: Span) {
         let known = Known::of(self.bytes(name));
+        self.kinds |= known.bit();
         self.list.push(Field { known, name, value });
     }
 
@@ -152,11 +197,6 @@ impl Fields {
         self.text.get(span.range()).unwrap_or_default()
     }
 
-    /// What a span stands for when it is known to be ASCII.
-    pub(crate) fn str(&self, span: Span) -> &str {
-        std::str::from_utf8(self.bytes(span)).unwrap_or_default()
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.list.len()
     }
@@ -169,7 +209,8 @@ impl Fields {
 
     /// The values of all fields of that kind.
     pub(crate) fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
-        let wanted = self.list.iter().filter(move |field| field.known == known);
+        let list = if self.may_have(known) { self.list.as_slice() } else { &[] };
+        let wanted = list.iter().filter(move |field| field.known == known);
         wanted.map(|field| self.bytes(field.value))
     }
 
@@ -181,18 +222,18 @@ impl Fields {
         self.iter().filter(is_it).map(|(_, _, value)| value)
     }
 
-    /// Where the value of the first field of that kind is.
-    pub(crate) fn first_span(&self, known: Known) -> Option<Span> {
-        self.list.iter().find(|field| field.known == known).map(|field| field.value)
-    }
-
     /// The first value of that kind.
     pub(crate) fn first(&self, known: Known) -> Option<&[u8]> {
         self.all(known).next()
     }
 
+    /// Whether there is one of that kind, or was before it was removed.
+    fn may_have(&self, known: Known) -> bool {
+        self.kinds & known.bit() != 0
+    }
+
     pub(crate) fn has(&self, known: Known) -> bool {
-        self.list.iter().any(|field| field.known == known)
+        self.may_have(known) && self.list.iter().any(|field| field.known == known)
     }
 
     /// Whether a list field of that kind has `token`.

@@ -54,23 +54,18 @@ struct Declared {
 /// What the fields say, when they say it once.
 fn declared(fields: &Fields, minor: u8) -> Result<Declared, Bad> {
     let (mut length, mut is_chunked) = (None, false);
-    for (known, _, value) in fields.iter() {
-        match known {
-            Known::ContentLength => {
-                if length.is_some() {
-                    return Err(Bad::request("there is more than one Content-Length"));
-                }
-                length = Some(content_length(value)?);
-            }
-            Known::TransferEncoding => {
-                if is_chunked {
-                    return Err(Bad::request("there is more than one Transfer-Encoding"));
-                }
-                transfer_encoding(value)?;
-                is_chunked = true;
-            }
-            _ => {}
+    for value in fields.all(Known::ContentLength) {
+        if length.is_some() {
+            return Err(Bad::request("there is more than one Content-Length"));
         }
+        length = Some(content_length(value)?);
+    }
+    for value in fields.all(Known::TransferEncoding) {
+        if is_chunked {
+            return Err(Bad::request("there is more than one Transfer-Encoding"));
+        }
+        transfer_encoding(value)?;
+        is_chunked = true;
     }
     if is_chunked && length.is_some() {
         return Err(Bad::request("there are both Content-Length and Transfer-Encoding"));
@@ -84,10 +79,12 @@ fn declared(fields: &Fields, minor: u8) -> Result<Declared, Bad> {
 /// Digits only: no sign, no list, no white space within. 19 digits fit into 64 bits.
 fn content_length(value: &[u8]) -> Result<u64, Bad> {
     let is_number = (1..=19).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
-    let text = std::str::from_utf8(value).ok().filter(|_| is_number);
-    text.and_then(|text| text.parse().ok())
-        .filter(|length| *length <= i64::MAX.unsigned_abs())
-        .ok_or(Bad::request("Content-Length is not a number"))
+    let add = |number: u64, digit: &u8| {
+        number.wrapping_mul(10).wrapping_add(u64::from(digit.wrapping_sub(b'0')))
+    };
+    let length = value.iter().fold(0, add);
+    let is_good = is_number && length <= i64::MAX.unsigned_abs();
+    if is_good { Ok(length) } else { Err(Bad::request("Content-Length is not a number")) }
 }
 
 /// `chunked` and nothing else. A coding that is known and not done here is 501 (RFC 9112 §6.1).

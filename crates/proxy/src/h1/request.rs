@@ -1,16 +1,18 @@
 //! Heads of requests.
 
-use super::{Bad, Fields, Framing, Known, Span};
+use super::{Bad, Fields, Framing, Known};
 use std::mem::MaybeUninit;
 
 /// A request's head, of either protocol. A connection reuses it.
+///
+/// What is asked for as text many times a request is kept as text: to look at it costs no check.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestHead {
     pub(crate) fields: Fields,
-    method: Span,
+    method: String,
     /// Path and query, or `*`.
-    path: Span,
-    host: Span,
+    path: String,
+    host: String,
     /// 0 or 1 for HTTP/1, 2 for HTTP/2.
     pub(crate) version: u8,
 }
@@ -36,17 +38,17 @@ impl RequestHead {
         };
         self.fields.start(head);
         self.version = minor;
-        self.method = Fields::span_of(head, method.as_bytes());
+        set(&mut self.method, method);
         for header in parsed.headers.iter() {
             let name = Fields::span_of(head, header.name.as_bytes());
             self.fields.add_spans(name, Fields::span_of(head, header.value));
         }
-        self.address(head, method, target)?;
+        self.address(method, target)?;
         Framing::of_request(&self.fields, minor)
     }
 
     /// Sets host and path from target and `Host` (RFC 9112 §3.2, RFC 9110 §7.2).
-    fn address(&mut self, head: &[u8], method: &str, target: &str) -> Result<(), Bad> {
+    fn address(&mut self, method: &str, target: &str) -> Result<(), Bad> {
         if method == "CONNECT" {
             return Err(Bad { status: 405, why: "CONNECT is not served here" });
         }
@@ -57,27 +59,20 @@ impl RequestHead {
             return Err(Bad::request("the request has more than one Host field"));
         }
         let (authority, path) = split_target(target, method)?;
-        self.host = match (self.fields.first_span(Known::Host), authority) {
+        let host = match (self.fields.first(Known::Host), authority) {
             (Some(host), _) => host,
-            (None, Some(authority)) if self.version == 0 => {
-                Fields::span_of(head, authority.as_bytes())
-            }
-            (None, None) if self.version == 0 => Span::default(),
+            (None, Some(authority)) if self.version == 0 => authority.as_bytes(),
+            (None, None) if self.version == 0 => b"",
             (None, _) => return Err(Bad::request("the request has no Host field")),
         };
-        let host = self.fields.bytes(self.host);
-        check_host(host, self.version)?;
-        if authority.is_some_and(|authority| !authority.as_bytes().eq_ignore_ascii_case(host)) {
+        let host = check_host(host, self.version)?;
+        if authority.is_some_and(|authority| !authority.eq_ignore_ascii_case(host)) {
             return Err(Bad::request("the target and the Host field name different hosts"));
         }
-        self.path = match path {
-            "" => self.fields.note(b"/"),
-            query if query.starts_with('?') => {
-                let path = ["/", query].concat();
-                self.fields.note(path.as_bytes())
-            }
-            path => Fields::span_of(head, path.as_bytes()),
-        };
+        set(&mut self.host, host);
+        let has_no_path = path.is_empty() || path.starts_with('?');
+        set(&mut self.path, if has_no_path { "/" } else { "" });
+        self.path.push_str(path);
         Ok(())
     }
 
@@ -85,24 +80,30 @@ impl RequestHead {
     pub(crate) fn begin(&mut self, method: &str, path: &str, host: &str) {
         self.fields.clear();
         self.version = 2;
-        self.method = self.fields.note(method.as_bytes());
-        self.path = self.fields.note(path.as_bytes());
-        self.host = self.fields.note(host.as_bytes());
+        set(&mut self.method, method);
+        set(&mut self.path, path);
+        set(&mut self.host, host);
+    }
+
+    /// Bytes that are held for later heads; see the buffers.
+    pub(crate) fn capacity(&self) -> usize {
+        let texts = [&self.method, &self.path, &self.host].map(String::capacity);
+        texts.iter().sum::<usize>() + self.fields.capacity()
     }
 
     /// The method, as sent.
     pub(crate) fn method(&self) -> &str {
-        self.fields.str(self.method)
+        &self.method
     }
 
     /// Path and query, as sent; `*` for a request to the whole server.
     pub(crate) fn path_and_query(&self) -> &str {
-        self.fields.str(self.path)
+        &self.path
     }
 
     /// Host and port, as sent; empty when an HTTP/1.0 client named none.
     pub(crate) fn host(&self) -> &str {
-        self.fields.str(self.host)
+        &self.host
     }
 
     /// Whether the client lets the connection live after the response.
@@ -139,6 +140,12 @@ impl RequestHead {
                 .first(Known::ContentType)
                 .is_some_and(|value| value.starts_with(b"application/grpc"))
     }
+}
+
+/// Replaces a text in its own memory.
+fn set(to: &mut String, text: &str) {
+    to.clear();
+    to.push_str(text);
 }
 
 /// Most fields that any configuration lets pass.
@@ -199,19 +206,20 @@ fn split_target<'a>(target: &'a str, method: &str) -> Result<(Option<&'a str>, &
 
 /// A host is a name or an address with an optional port; what else `Host` may hold has only ever been used
 /// for attacks.
-pub(crate) fn check_host(host: &[u8], version: u8) -> Result<(), Bad> {
+pub(crate) fn check_host(host: &[u8], version: u8) -> Result<&str, Bad> {
     if host.is_empty() {
-        return if version == 0 { Ok(()) } else { Err(Bad::request("the host is empty")) };
+        return if version == 0 { Ok("") } else { Err(Bad::request("the host is empty")) };
     }
+    let invalid = Bad::request("the host is not valid");
     let (name, port) = match host {
         [b'[', rest @ ..] => {
-            let end = memchr::memchr(b']', rest).ok_or(Bad::request("the host is not valid"))?;
+            let end = memchr::memchr(b']', rest).ok_or(invalid)?;
             (&rest[..end], &rest[end + 1..])
         }
-        _ => match memchr::memchr(b':', host) {
-            Some(at) => (&host[..at], &host[at..]),
-            None => (host, &b""[..]),
-        },
+        _ => {
+            let end = host.iter().position(|byte| *byte == b':').unwrap_or(host.len());
+            host.split_at(end)
+        }
     };
     let is_port = match port {
         [] => true,
@@ -219,15 +227,12 @@ pub(crate) fn check_host(host: &[u8], version: u8) -> Result<(), Bad> {
         _ => false,
     };
     let is_name = |byte: &u8| {
-        // Registered names (RFC 3986 §3.2.2) without percent-encoding, and the colons of IPv6.
+        // Registered names (RFC 3986 §3.2.2) without percent-encoding, and the colons of IPv6, which the
+        // brackets keep apart from the port's.
         byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':')
     };
-    let may_have_colon = host.starts_with(b"[");
-    let is_good = !name.is_empty()
-        && name.iter().all(is_name)
-        && (may_have_colon || !name.contains(&b':'))
-        && is_port;
-    if is_good { Ok(()) } else { Err(Bad::request("the host is not valid")) }
+    let is_good = !name.is_empty() && name.iter().all(is_name) && is_port;
+    std::str::from_utf8(host).ok().filter(|_| is_good).ok_or(invalid)
 }
 
 #[cfg(test)]

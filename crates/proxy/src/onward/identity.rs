@@ -25,8 +25,8 @@ pub(super) fn identify(
 ) -> Identity {
     if !seen.id {
         let mut id = [0; 32];
-        hex(&mut id[..16], random.draw());
-        hex(&mut id[16..], random.draw());
+        id[..16].copy_from_slice(&hex(random.draw()));
+        id[16..].copy_from_slice(&hex(random.draw()));
         put(b"x-request-id", &id);
     }
     let mut identity = Identity::default();
@@ -38,9 +38,9 @@ pub(super) fn identify(
         None => {
             // An id of zeros is invalid; the lowest bit makes that impossible.
             let mut trace = *b"00-00000000000000000000000000000000-0000000000000000-01";
-            hex(&mut trace[3..19], random.draw());
-            hex(&mut trace[19..35], random.draw() | 1);
-            hex(&mut trace[36..52], random.draw() | 1);
+            trace[3..19].copy_from_slice(&hex(random.draw()));
+            trace[19..35].copy_from_slice(&hex(random.draw() | 1));
+            trace[36..52].copy_from_slice(&hex(random.draw() | 1));
             identity.trace.copy_from_slice(&trace[3..35]);
             put(b"traceparent", &trace);
         }
@@ -48,12 +48,23 @@ pub(super) fn identify(
     identity
 }
 
-/// Writes 16 hexadecimal digits.
-fn hex(to: &mut [u8], mut number: u64) {
-    for digit in to.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[usize::try_from(number & 15).unwrap_or(0)];
-        number >>= 4;
-    }
+/// A number's 16 hexadecimal digits.
+fn hex(number: u64) -> [u8; 16] {
+    let mut digits = [0; 16];
+    digits[..8].copy_from_slice(&eight(number >> 32));
+    digits[8..].copy_from_slice(&eight(number & 0xffff_ffff));
+    digits
+}
+
+/// The eight digits of a number of 32 bits, all at once: each gets a byte of a word.
+fn eight(number: u64) -> [u8; 8] {
+    let pairs = (number << 16 | number) & 0x0000_ffff_0000_ffff;
+    let bytes = (pairs << 8 | pairs) & 0x00ff_00ff_00ff_00ff;
+    let nibbles = (bytes << 4 | bytes) & 0x0f0f_0f0f_0f0f_0f0f;
+    // Six more carry a digit from ten on into the next bit.
+    let is_letter = ((nibbles + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+    let zeros = u64::from_ne_bytes([b'0'; 8]);
+    (nibbles + zeros + is_letter * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
 /// Whether `value` is a `traceparent` (version 00, or a later one that begins the same way).
@@ -73,4 +84,17 @@ pub(super) fn is_trace_parent(value: &[u8]) -> bool {
         && !is_zero(parent)
         && version != b"ff"
         && !(has_more && version == b"00")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_those_that_formatting_gives() {
+        for number in [0, 1, 9, 10, 0xffff, u64::MAX, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210]
+        {
+            assert_eq!(hex(number), *format!("{number:016x}").as_bytes());
+        }
+    }
 }

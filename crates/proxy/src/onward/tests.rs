@@ -191,3 +191,12 @@ fn the_chain_of_proxies_is_told() {
     let vias: Vec<&String> = lines.iter().filter(|line| line.starts_with("via")).collect();
     assert_eq!(vias, ["via: 1.0 a", "via: 1.1 flotilla"]);
 }
+
+#[test]
+fn addresses_are_written_as_their_types_write_them() {
+    let texts = ["0.0.0.0", "127.0.0.1", "10.20.30.40", "255.100.99.9", "::1", "2001:db8::7"];
+    for text in texts.map(|text| text.parse::<IpAddr>().unwrap()) {
+        assert_eq!(*address_text(text), text.to_string());
+    }
+    assert_eq!(&*address_text("::ffff:192.0.2.1".parse().unwrap()), "192.0.2.1");
+}

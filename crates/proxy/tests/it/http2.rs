@@ -15,13 +15,13 @@ use runtime::TaskSet;
 use std::net::SocketAddr;
 
 /// A client of the `h2` crate.
-struct Client {
+pub(crate) struct Client {
     sender: SendRequest<Bytes>,
     _task: TaskSet,
 }
 
 impl Client {
-    async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self::build(address, &h2::client::Builder::new()).await
     }
 
@@ -34,14 +34,18 @@ impl Client {
     }
 
     /// Begins a request; its body is sent by hand unless `ends`.
-    async fn begin(&self, request: Request<()>, ends: bool) -> (ResponseFuture, SendStream<Bytes>) {
+    pub(crate) async fn begin(
+        &self,
+        request: Request<()>,
+        ends: bool,
+    ) -> (ResponseFuture, SendStream<Bytes>) {
         let mut sender = soon(self.sender.clone().ready()).await.unwrap();
         sender.send_request(request, ends).unwrap()
     }
 }
 
 /// Reads a body to its end, letting more come as it is read.
-async fn read(body: &mut RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
+pub(crate) async fn read(body: &mut RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
     let mut all = Vec::new();
     while let Some(data) = soon(body.data()).await {
         let data = data?;
@@ -52,6 +56,6 @@ async fn read(body: &mut RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2:
 }
 
 /// A request to `path` of the host `s`.
-fn post(path: &str) -> http::request::Builder {
+pub(crate) fn post(path: &str) -> http::request::Builder {
     Request::post(format!("http://s{path}"))
 }

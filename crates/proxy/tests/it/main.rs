@@ -1,6 +1,8 @@
 //! The data plane with real sockets: small servers of our own behind it, plain clients before it.
 
 #[cfg(test)]
+mod app;
+#[cfg(test)]
 mod chaos;
 #[cfg(test)]
 mod clients;

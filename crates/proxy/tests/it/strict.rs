@@ -4,6 +4,7 @@
 //! sent in one write and, when it is small, byte by byte; the outcome must be the same. Where RFC 9112
 //! lets a proxy either mend or refuse, this one refuses, unless real clients need the mending.
 
+mod between;
 mod corpus;
 mod flows;
 

@@ -45,6 +45,7 @@ impl Node {
             processes: world.host(false),
             containers: world.host(true),
             traffic: Arc::new(world.clone()),
+            secrets: Arc::new(world.clone()),
             journal: Arc::new(world.clone()),
             recall: Arc::new(world.clone()),
             port_is_free: world.port_check(),
@@ -177,7 +178,10 @@ impl Node {
         service.shutdown().await;
         assert_eq!(tasks_alive(), 0, "no task outlives its node");
         // The data plane dies with the node.
-        world.state().routed.clear();
+        world.change(|state| {
+            state.routed.clear();
+            state.apps.clear();
+        });
         (world, system)
     }
 

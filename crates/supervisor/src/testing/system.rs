@@ -63,6 +63,8 @@ pub(crate) fn service(service: &str, line: &str) -> Make {
         limits: Limits::default(),
         env: BTreeMap::new(),
         db: None,
+        api: manifest::AppApi::new(service),
+        config: None,
         places: ["", "run", "port", "build", "health.ready"]
             .map(|key| (key.to_owned(), place(key)))
             .into(),
@@ -135,5 +137,6 @@ pub(crate) fn system(services: &[Make]) -> System {
         gateway: Gateway::default(),
         admin: ([127, 0, 0, 1], 0).into(),
         admin_place: None,
+        coordination: manifest::Coordination::default(),
     }
 }

@@ -9,7 +9,8 @@ use ports::{
         Spec, Usage,
     },
     logs::{Line, Recall, Sink},
-    traffic::Traffic,
+    secrets::{self, Reveal, Revealed},
+    traffic::{AppAddresses, AppWish, Traffic},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -45,6 +46,12 @@ pub(crate) struct State {
     pub(crate) dead: BTreeSet<String>,
     /// Added to the ports of the listeners for needs.
     pub(crate) needs_moved: u16,
+    /// Whose app API is open.
+    pub(crate) apps: BTreeSet<InstanceId>,
+    /// Added to the ports of app APIs.
+    pub(crate) apps_moved: u16,
+    /// What `${secret:NAME}` stands for.
+    pub(crate) secrets: BTreeMap<String, String>,
     lines: BTreeMap<InstanceId, Vec<String>>,
     /// The node's own words among the output.
     pub(crate) journal: Vec<String>,
@@ -209,6 +216,7 @@ impl World {
         let left: Vec<_> = state.processes.values().map(|p| p.run.instance.to_string()).collect();
         assert_eq!(left, Vec::<String>::new(), "left running or not cleared up");
         assert!(state.routed.is_empty(), "still routed: {:?}", state.routed);
+        assert!(state.apps.is_empty(), "app APIs still open: {:?}", state.apps);
     }
 
     async fn until<T>(&self, mut ask: impl FnMut(&mut State) -> Result<T, Option<Instant>>) -> T {
@@ -261,6 +269,7 @@ impl Host for FakeHost {
             Program::Shell(line) => line.clone(),
             Program::Exec(words) => words.join(" "),
             Program::Container(container) => container.image.clone(),
+            Program::External(_) => String::new(),
         };
         if self.is_container != matches!(spec.program, Program::Container(_)) {
             return Err(Error::Unsupported("run this kind of program".to_owned()));
@@ -325,6 +334,7 @@ impl Host for FakeHost {
             let living = process.exit().is_none();
             match signal {
                 Signal::Kill => process.end(Duration::ZERO, Exit::Signal(9)),
+                Signal::Hup => {}
                 _ if process.does.ignores_term => {}
                 _ => process.end(process.does.stop_takes, Exit::Code(0)),
             }
@@ -333,7 +343,7 @@ impl Host for FakeHost {
         self.world.change(|state| {
             let Some(instance) = instance else { return };
             state.story.push(format!("{signal:?} {instance}").to_lowercase());
-            if state.routed.contains_key(&instance) {
+            if signal != Signal::Hup && state.routed.contains_key(&instance) {
                 state.faults.push(format!("{instance} was signalled while it was routed"));
             }
         });
@@ -452,6 +462,49 @@ impl Traffic for World {
         let length = caller.as_str().len() + 10 * need.as_str().len();
         let port = 40_000 + u16::try_from(length).unwrap() + self.state().needs_moved;
         Ok(SocketAddr::new(on, port))
+    }
+
+    async fn app_addresses(
+        &self,
+        instance: &InstanceId,
+        wish: AppWish,
+    ) -> std::io::Result<AppAddresses> {
+        if instance.service.as_str() == "appless" {
+            return Err(std::io::ErrorKind::AddrInUse.into());
+        }
+        self.change(|state| state.apps.insert(instance.clone()));
+        let length = u16::try_from(100 * instance.service.as_str().len()).unwrap();
+        let number = u16::try_from(2 * (instance.number % 1_000)).unwrap();
+        let port = 50_000 + length + number + self.state().apps_moved;
+        Ok(AppAddresses {
+            http: SocketAddr::new(wish.on, wish.http.unwrap_or(port)),
+            grpc: SocketAddr::new(wish.on, wish.grpc.unwrap_or(port + 1)),
+        })
+    }
+
+    fn close_app(&self, instance: &InstanceId) {
+        self.change(|state| {
+            if state.processes.values().any(|p| p.run.instance == *instance) {
+                state.faults.push(format!("the app API of {instance} was closed before its end"));
+            }
+            state.apps.remove(instance);
+        });
+    }
+}
+
+#[async_trait]
+impl Reveal for World {
+    async fn reveal(&self, text: &str) -> Result<Revealed, secrets::Error> {
+        let mut text = text.to_owned();
+        while let Some((before, rest)) = text.split_once("${secret:") {
+            let (name, after) = rest.split_once('}').unwrap();
+            let Some(value) = self.state().secrets.get(name).cloned() else {
+                let (name, hint) = (name.to_owned(), String::new());
+                return Err(secrets::Error::Missing { name, hint });
+            };
+            text = format!("{before}{value}{after}");
+        }
+        Ok(Revealed::new(text))
     }
 }
 

@@ -32,14 +32,40 @@ pub(crate) async fn survivors(
             Err(e) => warn!(need = %need.service, error = %ErrorChain(&e), "no listener"),
         }
     }
-    let moved = |run: &host::Run| {
+    let mut survivors = Vec::with_capacity(runs.len());
+    for run in runs {
         let before = run.labels.get(recipe::NEEDS).map(String::as_str).unwrap_or_default();
         let is_moved =
             |(name, address): &(String, _)| present.get(name).is_some_and(|p| p != address);
         let moved = recipe::read_needs(before).into_iter().filter(is_moved);
-        moved.map(|(name, _)| format!("{name} changed")).collect()
-    };
-    runs.into_iter().map(|run| Survivor { moved: moved(&run), run }).collect()
+        let mut moved: Vec<String> = moved.map(|(name, _)| format!("{name} changed")).collect();
+        moved.extend(app(shared, service, &run, on).await);
+        survivors.push(Survivor { run, moved });
+    }
+    survivors
+}
+
+/// Opens the app API that `run` has in its environment, and says what of it is elsewhere by now. One that was started
+/// without knows of none.
+async fn app(
+    shared: &Shared,
+    service: &Service,
+    run: &host::Run,
+    on: std::net::IpAddr,
+) -> Vec<String> {
+    let Some(before) = run.labels.get(recipe::APP) else { return Vec::new() };
+    let wish = recipe::app_wish(service, on);
+    match shared.config.traffic.app_addresses(&run.instance, wish).await {
+        Ok(app) => {
+            let moved = recipe::moved_app(service, before, &app);
+            moved.into_iter().map(|name| format!("{name} changed")).collect()
+        }
+        Err(e) => {
+            // Its replacement would not have it either.
+            warn!(instance = %run.instance, error = %ErrorChain(&e), "no listeners for its app API");
+            Vec::new()
+        }
+    }
 }
 
 impl Unit {

@@ -1,6 +1,6 @@
 //! The build step, and the gate it opens together with the needs.
 
-use super::{Message, Unit, effects};
+use super::{Message, Unit, effects, start};
 use crate::diagnose;
 use base::{BUILD_NUMBER, Diagnostic, InstanceId};
 use manifest::Service;
@@ -49,11 +49,20 @@ impl Build {
             () = stop.wait() => return None,
         };
         let host = Arc::clone(&self.shared.config.processes);
+        let env = tokio::select! {
+            env = start::reveal(&self.shared, &self.service, self.service.env.clone()) => env,
+            _ = &mut self.off => return None,
+            () = stop.wait() => return None,
+        };
+        let env = match env {
+            Ok(env) => env,
+            Err(diagnostic) => return Some(Err(diagnostic)),
+        };
         let spec = Spec {
             instance: self.instance.clone(),
             program: host::Program::Shell(self.line.clone()),
             dir: self.service.dir.clone(),
-            env: self.service.env.clone(),
+            env,
             port: None,
             limits: host::Limits::default(),
             labels: BTreeMap::new(),

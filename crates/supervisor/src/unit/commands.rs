@@ -2,8 +2,9 @@
 
 use super::{Command, Unit, host_of};
 use crate::{cron, recipe, status::Action};
-use logic::instance::Instance;
+use logic::{instance::Instance, service::Run};
 use manifest::{Kind, Service};
+use ports::host;
 use std::sync::Arc;
 
 impl Unit {
@@ -46,9 +47,25 @@ impl Unit {
             }
             Command::Resume => return self.resume(),
             Command::Once { program, env, reply } => return self.start_once(program, env, reply),
+            Command::Signal(signal) => return self.signal_all(signal),
             Command::Sample => return self.sample(),
         };
         self.execute(effects);
+    }
+
+    /// Sends `signal` to every instance that runs.
+    fn signal_all(&mut self, signal: host::Signal) {
+        let instances = self.machine.instances();
+        let running = instances.iter().filter(|(number, instance)| {
+            let has_run = self.facts.get(number).is_some_and(|facts| facts.run.is_some());
+            instance.is_alive() && has_run
+        });
+        let running: Vec<Run> =
+            running.map(|(number, instance)| Run { number: *number, run: instance.run }).collect();
+        for run in running {
+            self.say(run.number, "signalled", format!("got {}", recipe::signal_name(signal)));
+            self.signal(run, Some(signal));
+        }
     }
 
     fn halt(&mut self) {

@@ -1,17 +1,16 @@
 //! Doing what the machine decided: each effect is a short task that reports back.
 
-use super::{Message, Report, Unit};
+use super::{Message, Report, Unit, start::Start};
 use crate::{
     ask::{self, Subject},
-    diagnose,
-    recipe::{self, Surroundings},
+    diagnose, recipe,
 };
 use base::{Code, Diagnostic, InstanceId};
 use logic::{backoff::Backoff, instance::Kind as ProbeKind, service::Run};
-use manifest::{Database, Kind, Program, Service};
-use ports::host::{self, Exit, Leftovers, Spec};
+use manifest::{Kind, Program, Service};
+use ports::host::{self, Exit, Leftovers};
 use runtime::TaskSet;
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
@@ -21,73 +20,6 @@ pub(super) const HOST_BACKOFF: Backoff =
 
 /// How often it is looked where a slow starter listens: after this many bad answers, then every tenth.
 const LOOK_AFTER_ANSWERS: u32 = 10;
-
-/// What a start needs, taken along into its task.
-pub(super) struct Start {
-    pub(super) shared: super::Shared,
-    pub(super) service: Arc<Service>,
-    pub(super) host: Arc<dyn host::Host>,
-    pub(super) instance: InstanceId,
-    pub(super) program: host::Program,
-    pub(super) port: Option<u16>,
-    pub(super) labels: BTreeMap<String, String>,
-    pub(super) env: BTreeMap<String, String>,
-}
-
-impl Start {
-    /// Opens the listeners for its needs, makes its database's folder, and starts it.
-    pub(super) async fn go(self) -> Result<host::Run, Box<Diagnostic>> {
-        let mut needs: Vec<(base::ServiceName, SocketAddr)> = Vec::new();
-        // A job listens nowhere; `completed` is what only jobs become.
-        let listening = |need: &&manifest::Need| need.condition != manifest::Condition::Completed;
-        for need in self.service.needs.iter().filter(listening) {
-            let on = self.host.reach();
-            let caller = &self.service.name;
-            match self.shared.config.traffic.need_address(caller, &need.service, on).await {
-                Ok(address) => needs.push((need.service.clone(), address)),
-                Err(e) => {
-                    let what =
-                        format!("no listener for {} can be opened on {on}: {e}", need.service);
-                    return Err(Box::new(Diagnostic::error(Code::PORT_TAKEN, what)));
-                }
-            }
-        }
-        let state_dir = &self.shared.config.state_dir;
-        if self.service.db == Some(Database::Sqlite) {
-            let file = recipe::database_path(state_dir, &self.service.name);
-            let folder = file.parent().map_or_else(PathBuf::new, ToOwned::to_owned);
-            let made = runtime::blocking(move || std::fs::create_dir_all(folder)).await;
-            if let Err(e) = made {
-                let what =
-                    format!("the folder of the database {} cannot be made: {e}", file.display());
-                return Err(Box::new(Diagnostic::error(Code::STATE_DIR, what)));
-            }
-        }
-        let mut env = recipe::environment(&Surroundings {
-            service: &self.service,
-            instance: &self.instance,
-            port: self.port,
-            needs: &needs,
-            state_dir,
-        });
-        env.extend(self.env);
-        let mut labels = self.labels;
-        labels.insert(recipe::NEEDS.to_owned(), recipe::print_needs(&needs));
-        let spec = Spec {
-            instance: self.instance,
-            program: self.program,
-            dir: self.service.dir.clone(),
-            env,
-            port: self.port,
-            limits: recipe::limits(&self.service),
-            labels,
-        };
-        self.host.start(&spec).await.map_err(|e| {
-            let container = matches!(spec.program, host::Program::Container(_));
-            Box::new(refusal(&self.service, if container { "image" } else { "run" }, e))
-        })
-    }
-}
 
 /// What a host's refusal means for the user; `key` is what of the service cannot be run.
 pub(super) fn refusal(service: &Service, key: &str, error: host::Error) -> Diagnostic {
@@ -170,6 +102,10 @@ impl Unit {
         let fixed = match self.service.program {
             Program::Container(_) => None,
             Program::Shell(_) | Program::Exec(_) => self.service.port,
+            // Whoever listens there is the instance.
+            Program::External(external) => {
+                return Ok(external.address.map(|address| address.port()));
+            }
         };
         match fixed {
             Some(port) if (self.shared.config.port_is_free)(port) => Ok(Some(port)),

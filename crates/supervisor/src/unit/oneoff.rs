@@ -1,6 +1,6 @@
 //! One-off runs: a command beside a service, or a job by hand. They are never restarted.
 
-use super::{Message, Unit, effects};
+use super::{Message, Unit, effects, start::Start};
 use crate::status::{InstanceState, InstanceStatus};
 use base::InstanceId;
 use manifest::Program;
@@ -175,7 +175,7 @@ impl Unit {
         // Someone who no longer waits still gets the run.
         drop(reply.send(instance.clone()));
         let chosen = program.unwrap_or_else(|| self.service.program.clone());
-        let start = effects::Start {
+        let start = Start {
             shared: self.shared.clone(),
             service: Arc::clone(&self.service),
             host: Arc::clone(&self.host),
@@ -194,12 +194,9 @@ impl Unit {
 }
 
 /// Starts a one-off run, sees it through, clears up, and keeps its picture up to date.
-async fn run_once(
-    start: effects::Start,
-    runs: &Mutex<BTreeMap<u32, Entry>>,
-    mut end: watch::Receiver<End>,
-) {
+async fn run_once(start: Start, runs: &Mutex<BTreeMap<u32, Entry>>, mut end: watch::Receiver<End>) {
     let (board, instance) = (Arc::clone(&start.shared.board), start.instance.clone());
+    let traffic = Arc::clone(&start.shared.config.traffic);
     let (host, service) = (Arc::clone(&start.host), Arc::clone(&start.service));
     let number = instance.number;
     let say = |kind, message: String| {
@@ -226,6 +223,7 @@ async fn run_once(
             (if good { InstanceState::Completed } else { InstanceState::Failed }, exit.to_string())
         }
     };
+    traffic.close_app(&instance);
     set(runs, number, |status| {
         status.state = state;
         status.last_exit = Some(text);

@@ -77,7 +77,7 @@ fn programs_of(service: &Service) -> Vec<(String, bool)> {
     let own = match &service.program {
         Program::Shell(line) => first_program(line),
         Program::Exec(words) => words.first().cloned(),
-        Program::Container(_) => None,
+        Program::Container(_) | Program::External(_) => None,
     };
     programs.extend(own.map(|program| (program, service.build.is_some())));
     programs

@@ -112,6 +112,7 @@ fn run_node(
         no_build: args.no_build,
         verbose: context.verbose,
         predecessor: None,
+        sidecar: None,
     };
     let node = node::run(
         options,

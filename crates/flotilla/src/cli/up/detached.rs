@@ -136,6 +136,7 @@ pub(crate) fn node(context: &Context, args: &Node) -> Outcome {
         no_build: args.no_build,
         verbose: context.verbose,
         predecessor,
+        sidecar: None,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| no_runtime(&e))?;

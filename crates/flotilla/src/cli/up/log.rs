@@ -28,7 +28,7 @@ pub(crate) fn open(place: &Place) -> io::Result<File> {
 }
 
 /// Begins to write what the node says to `file`.
-pub(super) fn start(file: File, verbose: u8) {
+pub(crate) fn start(file: File, verbose: u8) {
     let wish = std::env::var("FLOTILLA_LOG").ok().and_then(|level| level.parse().ok());
     let level = match (verbose, wish) {
         (0, Some(level)) => level,

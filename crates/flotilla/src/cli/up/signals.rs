@@ -21,7 +21,7 @@ fn harder(halt: Halt) -> Halt {
 /// Turns signals into wishes for as long as it is polled; never returns.
 ///
 /// SIGHUP ends an attached node, because its terminal has gone; a detached one has none and lets it pass.
-pub(super) async fn watch(
+pub(crate) async fn watch(
     halt: &watch::Sender<Halt>,
     interrupted: &Arc<AtomicBool>,
     is_attached: bool,
@@ -57,7 +57,7 @@ pub(super) async fn watch(
 ///
 /// # Cancel safety
 /// Cancel safe.
-pub(super) async fn at_least(mut halt: watch::Receiver<Halt>, wanted: Halt) {
+pub(crate) async fn at_least(mut halt: watch::Receiver<Halt>, wanted: Halt) {
     // Whoever asked may have gone with nothing asked for: then nothing is.
     if halt.wait_for(|present| *present >= wanted).await.is_err() {
         std::future::pending::<()>().await;

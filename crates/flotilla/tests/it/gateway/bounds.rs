@@ -133,7 +133,7 @@ impl KeyServer {
         let keys = Arc::new(Mutex::new(keys));
         let is_over = Arc::new(AtomicBool::new(false));
         let shared = (Arc::clone(&keys), Arc::clone(&is_over));
-        let thread = thread::spawn(move || {
+        let thread = runtime::thread("keys", move || {
             let (keys, is_over) = shared;
             for stream in listener.incoming() {
                 if is_over.load(SeqCst) {
@@ -147,7 +147,8 @@ impl KeyServer {
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n", body.len());
                 drop(write!(stream, "{head}Connection: close\r\n\r\n{body}"));
             }
-        });
+        })
+        .unwrap();
         Self { address, keys, is_over, thread: Some(thread) }
     }
 }

@@ -113,7 +113,7 @@ impl Shared {
                 connection = None;
             }
             match answer {
-                Ok(answer) if matches!(answer.status, 200 | 201) => {
+                Ok(answer) if matches!(answer.status, 200 | 201 | 204) => {
                     tally.answered += 1;
                     let instance = answer.header("x-instance").unwrap_or("nobody").to_owned();
                     *tally.by_instance.entry(instance).or_default() += 1;

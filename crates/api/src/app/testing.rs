@@ -1,0 +1,164 @@
+//! The app API over an engine in memory, asked as the data plane asks it.
+
+use super::{App, AppBackend, Callee, Config, Instance, Protocol, Service};
+use crate::backend;
+use async_trait::async_trait;
+use base::{InstanceId, ServiceName};
+use bytes::Bytes;
+use coordination::{StoreKind, Stores};
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use ports::kv::conformance::Memory;
+use proxy::local::{BoxBody, Direction, Local as _, LocalBody, Look, To};
+use runtime::Clock;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// A system of which only the app API and what is below it is real.
+pub(crate) struct Rig {
+    pub(crate) app: App,
+    pub(crate) node: Arc<Node>,
+    pub(crate) memory: Memory,
+    pub(crate) coordination: coordination::Handle,
+    services: (Service, coordination::Service),
+    _folder: tempfile::TempDir,
+}
+
+impl Rig {
+    /// With one store of each kind under the usual names, and the instance `web/1`.
+    pub(crate) async fn new() -> Self {
+        Self::with(Stores::usual()).await
+    }
+
+    pub(crate) async fn with(stores: Stores) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = Memory::new();
+        let config = coordination::Config {
+            kv: Arc::new(memory.clone()),
+            place: "memory".to_owned(),
+            system: "shop".to_owned(),
+            node: "node".to_owned(),
+            key_file: folder.path().join("secrets.key"),
+            clock: Clock::start(),
+            stores,
+        };
+        let (below, coordination) = coordination::Service::start(config).unwrap();
+        assert!(coordination.settled(Duration::from_secs(10)).await);
+        let node = Arc::new(Node::default());
+        node.put("web/1", Instance::default());
+        let service = Service::start(Config::new(coordination.clone(), node.clone()));
+        let app = service.app();
+        Self { app, node, memory, coordination, services: (service, below), _folder: folder }
+    }
+
+    /// What becomes of a request on a listener of `caller`.
+    pub(crate) async fn ask(
+        &self,
+        caller: &str,
+        request: Request<Bytes>,
+    ) -> Result<Response<BoxBody>, To> {
+        let (parts, body) = request.into_parts();
+        self.send(caller, Request::from_parts(parts, LocalBody::whole(body))).await
+    }
+
+    /// As [`Self::ask`], with a body as the data plane brings it.
+    pub(crate) async fn send(
+        &self,
+        caller: &str,
+        request: Request<LocalBody>,
+    ) -> Result<Response<BoxBody>, To> {
+        ask(&self.app, caller, request).await
+    }
+
+    /// Ends the app API, as a node does that ends.
+    pub(crate) async fn end(self) {
+        let (service, below) = self.services;
+        service.shutdown().await;
+        below.shutdown(Duration::from_secs(1)).await;
+    }
+}
+
+/// What becomes of a request on a listener of `caller`.
+pub(crate) async fn ask(
+    app: &App,
+    caller: &str,
+    request: Request<LocalBody>,
+) -> Result<Response<BoxBody>, To> {
+    let caller = InstanceId::parse(caller).unwrap();
+    let (parts, body) = request.into_parts();
+    match app.direct(&caller, &Look::at(&parts)) {
+        Direction::Here { .. } => Ok(app.answer(&caller, Request::from_parts(parts, body)).await),
+        Direction::Refuse(answer) => {
+            Ok(answer.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync()))
+        }
+        Direction::Service(to) => Err(to),
+    }
+}
+
+/// A node that only knows what it was told.
+#[derive(Default)]
+pub(crate) struct Node {
+    instances: Mutex<HashMap<InstanceId, Arc<Instance>>>,
+    services: Mutex<HashMap<String, Callee>>,
+    /// Services, and the stores and secrets that are not for them.
+    denied: Mutex<Vec<(String, String)>>,
+    /// Which instances were stopped because they asked for it.
+    pub(crate) stopped: Mutex<Vec<InstanceId>>,
+}
+
+impl Node {
+    pub(crate) fn put(&self, id: &str, instance: Instance) {
+        let id = InstanceId::parse(id).unwrap();
+        self.offer(id.service.as_str(), Protocol::Http);
+        self.instances.lock().unwrap().insert(id, Arc::new(instance));
+    }
+
+    pub(crate) fn deny(&self, service: &str, store_or_secret: &str) {
+        self.denied.lock().unwrap().push((service.to_owned(), store_or_secret.to_owned()));
+    }
+
+    fn allows(&self, service: &ServiceName, name: &str) -> bool {
+        let denied = self.denied.lock().unwrap();
+        !denied.iter().any(|(who, what)| who == service.as_str() && what == name)
+    }
+
+    pub(crate) fn offer(&self, service: &str, protocol: Protocol) {
+        let callee = Callee { name: ServiceName::new(service).unwrap(), protocol, app_token: None };
+        self.services.lock().unwrap().insert(service.to_owned(), callee);
+    }
+}
+
+#[async_trait]
+impl AppBackend for Node {
+    fn instance(&self, id: &InstanceId) -> Option<Arc<Instance>> {
+        self.instances.lock().unwrap().get(id).cloned()
+    }
+
+    fn service(&self, name: &str) -> Option<Callee> {
+        self.services.lock().unwrap().get(name).cloned()
+    }
+
+    fn may_call(&self, _: &ServiceName, callee: &ServiceName) -> bool {
+        callee.as_str() != "vault"
+    }
+
+    fn may_use(&self, service: &ServiceName, _: StoreKind, store: &str) -> bool {
+        self.allows(service, store)
+    }
+
+    fn may_read_secret(&self, service: &ServiceName, _: &str, secret: &str) -> bool {
+        self.allows(service, secret)
+    }
+
+    fn namespace(&self) -> Arc<str> {
+        "shop".into()
+    }
+
+    async fn shutdown(&self, id: &InstanceId) -> Result<(), backend::Error> {
+        self.stopped.lock().unwrap().push(id.clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! The flags of `dapr run` and `daprd`.
+
+/// What a flag means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flag {
+    RunFile,
+    AppId,
+    AppPort,
+    HttpPort,
+    GrpcPort,
+    Resources,
+    Config,
+    /// A key of the app whose value is a text.
+    Text(&'static str),
+    /// A key of the app whose value is a whole number.
+    Number(&'static str),
+    /// A key of the app that is on without a value.
+    Switch(&'static str),
+    /// The app speaks over TLS.
+    Tls,
+    /// It has a value and means nothing here.
+    Ignored,
+    /// It may have a value and means nothing here.
+    IgnoredSwitch,
+    Help,
+    Version,
+}
+
+/// The flags by name, with the letter that `dapr run` has for some.
+pub(super) const FLAGS: &[(&str, Option<char>, Flag)] = &[
+    ("run-file", Some('f'), Flag::RunFile),
+    ("app-id", Some('a'), Flag::AppId),
+    ("app-port", Some('p'), Flag::AppPort),
+    ("app-protocol", Some('P'), Flag::Text("appProtocol")),
+    ("app-ssl", None, Flag::Tls),
+    ("app-channel-address", None, Flag::Text("appChannelAddress")),
+    ("app-max-concurrency", None, Flag::Number("appMaxConcurrency")),
+    ("dapr-http-port", Some('H'), Flag::HttpPort),
+    ("dapr-grpc-port", Some('G'), Flag::GrpcPort),
+    ("resources-path", None, Flag::Resources),
+    ("components-path", Some('d'), Flag::Resources),
+    ("config", Some('c'), Flag::Config),
+    ("max-body-size", None, Flag::Text("maxBodySize")),
+    ("dapr-http-max-request-size", None, Flag::Text("maxBodySize")),
+    ("enable-app-health-check", None, Flag::Switch("enableAppHealthCheck")),
+    ("app-health-check-path", None, Flag::Text("appHealthCheckPath")),
+    ("app-health-probe-interval", None, Flag::Number("appHealthProbeInterval")),
+    ("app-health-probe-timeout", None, Flag::Number("appHealthProbeTimeout")),
+    ("app-health-threshold", None, Flag::Number("appHealthThreshold")),
+    ("help", Some('h'), Flag::Help),
+    ("version", Some('v'), Flag::Version),
+    ("build-info", None, Flag::Version),
+    // What tunes a sidecar, or says where servers are that there are none of.
+    ("dapr-internal-grpc-port", Some('I'), Flag::Ignored),
+    ("dapr-internal-grpc-listen-address", None, Flag::Ignored),
+    ("dapr-public-port", None, Flag::Ignored),
+    ("dapr-public-listen-address", None, Flag::Ignored),
+    ("dapr-listen-addresses", None, Flag::Ignored),
+    ("dapr-http-read-buffer-size", None, Flag::Ignored),
+    ("read-buffer-size", None, Flag::Ignored),
+    ("dapr-graceful-shutdown-seconds", None, Flag::Ignored),
+    ("dapr-block-shutdown-duration", None, Flag::Ignored),
+    ("metrics-port", Some('M'), Flag::Ignored),
+    ("metrics-listen-address", None, Flag::Ignored),
+    ("enable-metrics", None, Flag::IgnoredSwitch),
+    ("profile-port", None, Flag::Ignored),
+    ("profile-listen-address", None, Flag::Ignored),
+    ("enable-profiling", None, Flag::IgnoredSwitch),
+    ("log-level", None, Flag::Ignored),
+    ("log-as-json", None, Flag::IgnoredSwitch),
+    ("enable-api-logging", None, Flag::IgnoredSwitch),
+    ("mode", None, Flag::Ignored),
+    ("enable-mtls", None, Flag::IgnoredSwitch),
+    ("sentry-address", None, Flag::Ignored),
+    ("sentry-request-jwt-audiences", None, Flag::Ignored),
+    ("control-plane-address", None, Flag::Ignored),
+    ("control-plane-trust-domain", None, Flag::Ignored),
+    ("control-plane-namespace", None, Flag::Ignored),
+    ("trust-anchors-file", None, Flag::Ignored),
+    ("placement-host-address", None, Flag::Ignored),
+    ("scheduler-host-address", None, Flag::Ignored),
+    ("scheduler-job-streams", None, Flag::Ignored),
+    ("actors-service", None, Flag::Ignored),
+    ("reminders-service", None, Flag::Ignored),
+    ("allowed-origins", None, Flag::Ignored),
+    ("disable-builtin-k8s-secret-store", None, Flag::IgnoredSwitch),
+    ("disable-init-endpoints", None, Flag::Ignored),
+    ("unix-domain-socket", Some('u'), Flag::Ignored),
+    ("runtime-path", None, Flag::Ignored),
+    ("runtime-version", None, Flag::Ignored),
+    ("app-log-destination", None, Flag::Ignored),
+    ("daprd-log-destination", None, Flag::Ignored),
+];

@@ -1,0 +1,166 @@
+//! How fast the embedded kv engine is, beside etcd, Redis and the bare disk: `cargo xtask bench kv`.
+//!
+//! All write to the same disk, one at a time, in turns. Acknowledged is what is synced, for all of them: etcd as it comes,
+//! Redis with `appendfsync always`. Callers are on the same machine and share its cores with the engine; ours run in the
+//! engine's process, as they do in a node, the others' behind a socket, as they would there too.
+
+mod engine;
+mod table;
+
+use std::{ffi::OsString, fs, path::PathBuf};
+
+use anyhow::{Context, Result, bail};
+use engine::{Engine, Figures};
+use serde_json::json;
+use table::Scenario;
+
+use super::{build, number};
+use crate::process::Workspace;
+
+const USAGE: &str = "\
+use `bench kv [--scenario NAME]... [--runs N] [--seconds S] [--peers LIST] [--json] [--binaries DIR]`";
+
+/// Builds and runs it.
+pub(super) fn run(workspace: &Workspace, args: &[&str]) -> Result<()> {
+    let options = Options::read(args)?;
+    let binaries = match &options.binaries {
+        Some(binaries) => binaries.clone(),
+        None => {
+            let packages = ["adapter-embedded", "adapter-etcd"];
+            build(workspace, &packages, &["kv_load", "kv_load_etcd"])?.join("examples")
+        }
+    };
+    let mut missing = Vec::new();
+    let mut engines = vec![Engine::Disk, Engine::Embedded];
+    for peer in &options.peers {
+        match peer.missing() {
+            Some(install) => missing.push(format!("{}: {install}", peer.name())),
+            None => engines.push(*peer),
+        }
+    }
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    if !options.json {
+        let (runs, seconds) = (options.runs, options.seconds);
+        println!("{runs} runs of {seconds} s in turns, medians; load average before: {load}");
+    }
+    let mut documents = Vec::new();
+    for scenario in &options.scenarios {
+        let rows = measure(&options, &binaries, scenario, &engines)
+            .with_context(|| format!("scenario `{}`", scenario.name))?;
+        if !options.json {
+            println!("{}", table::text(scenario, &rows));
+        }
+        documents.push(table::json(scenario, &rows));
+    }
+    if options.json {
+        let document = json!({
+            "runs": options.runs,
+            "seconds": options.seconds,
+            "load_before": load.trim(),
+            "missing": missing,
+            "scenarios": documents,
+        });
+        println!("{document:#}");
+    } else {
+        missing.iter().for_each(|line| println!("not measured: {line}"));
+    }
+    Ok(())
+}
+
+/// The figures of each engine that takes part, one for each run.
+type Rows = Vec<(Engine, Vec<Figures>)>;
+
+fn measure(
+    options: &Options,
+    binaries: &std::path::Path,
+    scenario: &Scenario,
+    engines: &[Engine],
+) -> Result<Rows> {
+    let takes_part = |engine: &&Engine| scenario.engines.contains(engine);
+    let mut rows: Rows =
+        engines.iter().filter(takes_part).map(|engine| (*engine, Vec::new())).collect();
+    for run in 1..=options.runs {
+        for (engine, figures) in &mut rows {
+            eprintln!("{} {} {run}/{}", scenario.name, engine.name(), options.runs);
+            figures.push(engine::measure(*engine, scenario, options.seconds, binaries)?);
+        }
+    }
+    Ok(rows)
+}
+
+#[derive(Debug)]
+struct Options {
+    scenarios: Vec<&'static Scenario>,
+    runs: u32,
+    seconds: u32,
+    peers: Vec<Engine>,
+    json: bool,
+    binaries: Option<PathBuf>,
+}
+
+impl Options {
+    fn read(words: &[&str]) -> Result<Self> {
+        let mut options = Self {
+            scenarios: Vec::new(),
+            runs: 5,
+            seconds: 3,
+            peers: vec![Engine::Etcd, Engine::Redis],
+            json: false,
+            binaries: None,
+        };
+        let mut words = words.iter();
+        while let Some(&word) = words.next() {
+            if word == "--json" {
+                options.json = true;
+                continue;
+            }
+            let value = words.next().with_context(|| format!("`{word}`: {USAGE}"))?;
+            match word {
+                "--scenario" => options.scenarios.push(table::named(value)?),
+                "--runs" => options.runs = number(value)?,
+                "--seconds" => options.seconds = number(value)?,
+                "--peers" => {
+                    let names = value.split(',').filter(|name| !name.is_empty());
+                    options.peers = names.map(Engine::peer).collect::<Result<_>>()?;
+                }
+                "--binaries" => options.binaries = Some(super::absolute(value)?),
+                _ => bail!("`{word}`: {USAGE}"),
+            }
+        }
+        if options.scenarios.is_empty() {
+            options.scenarios = table::ALL.iter().collect();
+        }
+        Ok(options)
+    }
+}
+
+/// Reads the words behind `bench kv`.
+pub(super) fn words(args: &[OsString]) -> Result<Vec<&str>> {
+    args.iter().map(|arg| arg.to_str().context(USAGE)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_chooses_scenarios_and_peers() {
+        let check = |line: &str, expected: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let read = Options::read(&words).map_or_else(
+                |error| error.to_string(),
+                |it| {
+                    let scenarios: Vec<_> = it.scenarios.iter().map(|it| it.name).collect();
+                    let peers: Vec<_> = it.peers.iter().map(|it| it.name()).collect();
+                    format!("{scenarios:?} {peers:?} {}x{}", it.runs, it.seconds)
+                },
+            );
+            assert_eq!(read, expected, "{line}");
+        };
+        check("--scenario writes-64", r#"["writes-64"] ["etcd", "redis"] 5x3"#);
+        check("--scenario open --peers redis --runs 2", r#"["open"] ["redis"] 2x3"#);
+        check("--peers disk", "there is no peer `disk`: etcd, redis");
+        check("--seconds 0", "`0` is not within 1 to 3600");
+        assert!(Options::read(&["--scenario", "x"]).is_err());
+    }
+}
