@@ -77,14 +77,9 @@ impl Store {
         Ok(disk.list()?.iter().any(|name| name == NAME))
     }
 
-    /// Opens the tree of a folder, or makes an empty one.
-    pub(super) fn open(disk: &Arc<dyn Disk>) -> Result<Self, Error> {
-        Self::open_as(disk, false)
-    }
-
     /// Opens it and reads all of it.
     pub(super) fn check(disk: &Arc<dyn Disk>) -> Result<Self, Error> {
-        let store = Self::open_as(disk, true)?;
+        let store = Self::open(disk, u64::MAX)?;
         let base = store.base().map_err(|trouble| trouble.of(&**disk))?;
         let mut range = Some(Range::all());
         while let Some(mut rest) = range.take() {
@@ -100,12 +95,15 @@ impl Store {
         Ok(store)
     }
 
-    fn open_as(disk: &Arc<dyn Disk>, is_checked: bool) -> Result<Self, Error> {
+    /// Opens the tree of a folder, or makes an empty one. One of at most `checked_bytes` is read as a whole first, so
+    /// that damage is found before anything is answered from it.
+    pub(super) fn open(disk: &Arc<dyn Disk>, checked_bytes: u64) -> Result<Self, Error> {
         let failed = |cause| Error::Io { file: disk.path(NAME), cause };
         if !Self::exists(&**disk).map_err(failed)? {
             create(disk)?;
         }
         let file = disk.open(NAME).map_err(failed)?;
+        let is_checked = file.len().map_err(failed)? <= checked_bytes;
         let database =
             open(Arc::clone(&file), is_checked).map_err(|trouble| trouble.of(&**disk))?;
         let store = Self { disk: Arc::clone(disk), file, database: Some(database) };

@@ -16,6 +16,9 @@ use super::{
 };
 use crate::log::Batch;
 
+/// Most bytes of keys that one range may delete: they are one record of the log, and in memory.
+const DELETED_BYTES_MAX: usize = 256 << 20;
+
 /// Decides commands one after the other and collects what the log is to have.
 #[derive(Debug)]
 pub(super) struct Group<'a> {
@@ -214,8 +217,13 @@ impl<'a> Group<'a> {
 
     fn delete_range(&self, range: &Range, effects: &mut Vec<Effect>) -> Result<(), Error> {
         let mut rows = self.layers.rows(range, false);
-        let mut left = BTreeMap::new();
+        let (mut left, mut size) = (BTreeMap::new(), 0);
         while let Some((key, version)) = rows.next().map_err(|it| self.shared.trouble(it))? {
+            size += key.len();
+            if size > DELETED_BYTES_MAX {
+                let (what, limit) = ("bytes of keys in the range", DELETED_BYTES_MAX);
+                return Err(Error::TooLarge { what, size, limit });
+            }
             left.insert(key, version.row.map_or(0, |row| row.lease));
         }
         for (key, version) in self.pending.range::<[u8], _>(bounds(range)) {

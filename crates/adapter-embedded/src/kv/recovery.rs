@@ -44,6 +44,9 @@ pub(super) struct Limits {
     pub(super) overlay_bytes_max: usize,
     /// How much a start may have to read from the log.
     pub(super) replay_bytes: u64,
+    /// Up to which size the tree is read as a whole when it is opened, because what is damaged in its inner pages cannot
+    /// be told from a key that is missing. For a tree that is larger a start would take too long.
+    pub(super) checked_bytes: u64,
     /// When even a small overlay is written to the tree.
     pub(super) checkpoint_age: Duration,
 }
@@ -56,6 +59,7 @@ impl Default for Limits {
             overlay_bytes: 24 << 20,
             overlay_bytes_max: 96 << 20,
             replay_bytes: 64 << 20,
+            checked_bytes: 1 << 30,
             checkpoint_age: super::writer::CHECKPOINT_AGE,
         }
     }
@@ -71,7 +75,7 @@ pub(super) struct Opened {
 
 /// Opens the store in `disk`, or makes an empty one.
 pub(super) fn open(disk: &Arc<dyn Disk>, place: String, limits: &Limits) -> Result<Opened, Error> {
-    let store = open_tree(disk)?;
+    let store = open_tree(disk, limits)?;
     let of = |trouble: Trouble| trouble.of(&**disk);
     let numbers = store.numbers().map_err(of)?;
     let mut leases = Leases::default();
@@ -148,8 +152,8 @@ fn read(disk: &dyn Disk, frame: &Frame, revision: &mut u64) -> Result<Vec<Record
 }
 
 /// Opens the tree. One that is damaged is built again if the log still has everything.
-fn open_tree(disk: &Arc<dyn Disk>) -> Result<Store, Error> {
-    match Store::open(disk) {
+fn open_tree(disk: &Arc<dyn Disk>, limits: &Limits) -> Result<Store, Error> {
+    match Store::open(disk, limits.checked_bytes) {
         Err(Error::Damaged { file, offset, what }) => {
             let names = disk.list().map_err(|cause| Error::Io { file: file.clone(), cause })?;
             if !log::begins_at_zero(&names) {
@@ -160,7 +164,7 @@ fn open_tree(disk: &Arc<dyn Disk>) -> Result<Store, Error> {
                 file = %file.display(), what, aside = %aside.display(),
                 "the tree is damaged: it is set aside and built again from the log, which has everything"
             );
-            Store::open(disk)
+            Store::open(disk, limits.checked_bytes)
         }
         other => other,
     }

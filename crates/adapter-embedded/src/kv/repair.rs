@@ -54,7 +54,7 @@ pub(super) fn repair_on(disk: &Arc<dyn Disk>) -> Result<Repaired, Error> {
                 ));
             }
             repaired.aside.push(aside);
-            let store = Store::open(disk)?;
+            let store = Store::open(disk, 0)?;
             let last_lease = LEASES_SKIPPED;
             let numbers = Numbers { position, revision, compacted: revision, last_lease };
             store.write(&Rows::default(), &numbers).map_err(|trouble| trouble.of(&**disk))?;

@@ -22,6 +22,7 @@ fn tiny() -> Limits {
         overlay_bytes: 4 << 10,
         overlay_bytes_max: 64 << 10,
         replay_bytes: 16 << 10,
+        checked_bytes: 64 << 20,
         checkpoint_age: Duration::from_secs(1),
     }
 }

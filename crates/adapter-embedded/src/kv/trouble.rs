@@ -24,6 +24,10 @@ impl<E: Into<redb::Error>> From<E> for Trouble {
     fn from(error: E) -> Self {
         match error.into() {
             redb::Error::Corrupted(what) => Self::Damaged(what),
+            // It panicked before, which it does where its file says something impossible.
+            redb::Error::LockPoisoned(_) => {
+                Self::Damaged("its pages contradict each other".to_owned())
+            }
             other => Self::Failed(Arc::new(other)),
         }
     }

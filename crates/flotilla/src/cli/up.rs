@@ -84,16 +84,29 @@ fn once(
     detached::run(context, args, place, head, started)
 }
 
+/// How long a node that was killed may still seem to listen.
+const DYING_MAX: Duration = Duration::from_secs(2);
+
+/// How often it is looked at meanwhile.
+const DYING_LOOK: Duration = Duration::from_millis(20);
+
 /// Whether a node answers for this system.
 ///
 /// # Errors
 /// When one is there and cannot be asked.
 fn is_running(client: &Client) -> Result<bool, Failure> {
+    let until = Instant::now() + DYING_MAX;
     let asked = async {
-        match client.health().await {
-            Ok(_) => Ok(true),
-            Err(client::Error::NotRunning { .. }) => Ok(false),
-            Err(e) => Err(locate::unanswered(&e)),
+        loop {
+            match client.health().await {
+                Ok(_) => return Ok(true),
+                Err(client::Error::NotRunning { .. }) => return Ok(false),
+                // A node that was just killed takes connections until the kernel has taken it apart.
+                Err(client::Error::Broken(_)) if Instant::now() < until => {
+                    tokio::time::sleep(DYING_LOOK).await;
+                }
+                Err(e) => return Err(locate::unanswered(&e)),
+            }
         }
     };
     let mut is_running = false;

@@ -148,7 +148,7 @@ fn with_secrets() -> Make {
 #[tokio::test(start_paused = true)]
 async fn secrets_reach_the_environment_and_nothing_else() {
     let node = Node::start(&[with_secrets()]).await;
-    let problem = node.until_problem("users", Code::START_FAILED).await;
+    let problem = node.until_problem("users", Code::SECRET).await;
     assert_eq!(problem.message, "users cannot be started: there is no secret `TOKEN`");
     assert_eq!(&*problem.place.as_ref().unwrap().text, "api.token");
     assert_eq!(node.world.count("start users/1"), 0);
@@ -158,7 +158,7 @@ async fn secrets_reach_the_environment_and_nothing_else() {
         s.services[0].problem.as_ref().is_some_and(|p| p.message.contains("`DB`"))
     })
     .await;
-    let problem = node.until_problem("users", Code::START_FAILED).await;
+    let problem = node.until_problem("users", Code::SECRET).await;
     assert!(["env.PASSWORD", "db"].contains(&problem.place.as_ref().unwrap().text.as_ref()));
     node.world.change(|w| w.secrets.insert("DB".to_owned(), "s3cret".to_owned()));
     node.until_phase(Phase::Ready).await;
@@ -188,7 +188,7 @@ async fn a_build_gets_its_secrets_and_fails_without() {
     let built =
         || service("users", "ok").env("NPM_TOKEN", "${secret:NPM}").build("exit 0 after 1000 ms");
     let node = Node::start(&[built()]).await;
-    let problem = node.until_problem("users", Code::START_FAILED).await;
+    let problem = node.until_problem("users", Code::SECRET).await;
     assert!(problem.message.contains("there is no secret `NPM`"), "{}", problem.message);
     node.world.change(|w| w.secrets.insert("NPM".to_owned(), "s3cret".to_owned()));
     node.handle.restart(&crate::Target::Service(name("users"))).await.unwrap();

@@ -142,7 +142,7 @@ pub(super) async fn reveal(
 /// Why the variable `name` cannot be filled in.
 fn unknown(service: &Service, name: &str, error: &secrets::Error) -> Diagnostic {
     let what = format!("{} cannot be started: {error}", service.name);
-    let diagnostic = Diagnostic::error(Code::START_FAILED, what);
+    let diagnostic = Diagnostic::error(Code::SECRET, what);
     let key = recipe::key_of(service, name);
     let diagnostic = match error {
         secrets::Error::Missing { name, .. } => diagnostic.help(format!(

@@ -15,6 +15,7 @@ use std::{
 use tokio::sync::Mutex;
 
 use super::{open, run, tiny};
+use crate::kv::recovery::Limits;
 use crate::{
     disk::simulated::{Cut, Simulated},
     kv::{Config, Handle, Service},
@@ -52,7 +53,11 @@ impl Ground {
             Place::Folder(folder) => {
                 Service::open(&Config { folder: folder.path().join("kv") }).unwrap()
             }
-            Place::Simulated(disk) => open(&*disk.lock().await, tiny()).unwrap(),
+            Place::Simulated(disk) => {
+                // The suite has changes larger than the history of the other tests.
+                let limits = Limits { history_bytes: 64 << 20, ..tiny() };
+                open(&*disk.lock().await, limits).unwrap()
+            }
         }
     }
 }

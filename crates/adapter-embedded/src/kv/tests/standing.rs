@@ -61,6 +61,30 @@ fn history_stays_within_its_bound_and_the_rest_is_told_as_compacted() {
 }
 
 #[test]
+fn a_watch_that_found_nothing_in_the_past_misses_nothing_after_it() {
+    run(async {
+        let disk = Simulated::default();
+        let (_service, kv) = open(&disk, tiny()).unwrap();
+        for round in 0..3 {
+            put(&kv, "other", "x").await;
+            put(&kv, "other", "x").await;
+            let from = Some(Revision(round * 3));
+            let mut watch = kv.watch(Range::key("mine".into()), from).await.unwrap();
+            if round > 0 {
+                assert_eq!(watch.next().await.unwrap().revision, Revision(round * 3));
+            }
+            tokio::select! {
+                biased;
+                told = watch.next() => panic!("there is nothing to tell: {told:?}"),
+                () = std::future::ready(()) => {}
+            }
+            let revision = put(&kv, "mine", "x").await;
+            assert_eq!(watch.next().await.unwrap().revision, Revision(revision));
+        }
+    });
+}
+
+#[test]
 fn a_watch_reads_on_in_the_log_while_others_write() {
     run(async {
         let disk = Simulated::default();

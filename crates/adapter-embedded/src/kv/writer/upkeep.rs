@@ -4,7 +4,7 @@ use base::ErrorChain;
 use std::sync::Arc;
 use tracing::{error, warn};
 
-use super::{EXPIRY_MAX, EXPIRY_PAUSE, Writer, millis};
+use super::{EXPIRY_MAX, EXPIRY_PAUSE, GROUP_BYTES, Writer, millis};
 use crate::kv::{base::Numbers, checkpoint::Job, group::Group, overlay::Overlay};
 
 impl Writer {
@@ -78,6 +78,9 @@ impl Writer {
         }
         let over = self.shared.leases().over(now, EXPIRY_MAX);
         for lease in over {
+            if group.bytes() > GROUP_BYTES {
+                return;
+            }
             if let Err(e) = group.end(lease) {
                 warn!(store = self.shared.place, error = %ErrorChain(&e), "a lease cannot be ended");
                 self.state.expiry_at = now + millis(EXPIRY_PAUSE);
