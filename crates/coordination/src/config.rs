@@ -25,7 +25,7 @@ pub struct Config {
     /// The system's name: part of every key, so that systems may share an engine. At most
     /// [`STORE_NAME_LEN_MAX`] bytes, no `/`.
     pub system: String,
-    /// This node, the same after a restart and unlike other nodes on the same engine: see [`node_id`].
+    /// This node, the same after a restart and unlike other nodes on the same engine: see [`crate::node_id`].
     pub node: String,
     /// The file with the key of stored secrets; created with the first secret.
     pub key_file: PathBuf,
@@ -80,7 +80,7 @@ pub enum StateKind {
 pub struct LockStore {
     /// What callers call it.
     pub name: String,
-    /// As [`StateStore::namespace`].
+    /// As that of [`StateStore`].
     pub namespace: Option<String>,
     /// What keeps the locks of services apart.
     pub prefix: KeyPrefix,
@@ -91,7 +91,7 @@ pub struct LockStore {
 pub struct ConfigStore {
     /// What callers call it.
     pub name: String,
-    /// As [`StateStore::namespace`].
+    /// As that of [`StateStore`].
     pub namespace: Option<String>,
     /// Written when the key has never been set, not even deleted.
     pub values: BTreeMap<String, String>,

@@ -186,11 +186,16 @@ fn old() -> (Simulated, BTreeMap<String, Option<String>>) {
             put(&kv, &key, &format!("{number} {}", "x".repeat(60))).await;
             keys.insert(key.clone(), value(&kv, &key).await);
         }
+        // Nothing changes by this, but the writer looks again at what the log may lose.
+        let start = std::time::Instant::now();
+        while crate::disk::Disk::list(&disk).unwrap().contains(&LOG.to_owned()) {
+            assert!(start.elapsed().as_secs() < 60, "the log keeps its beginning");
+            kv.compact(Revision(1)).await.unwrap();
+        }
         service.shutdown().await;
         keys
     });
     let disk = disk.cut(Cut::Strict);
-    assert!(!crate::disk::Disk::list(&disk).unwrap().contains(&LOG.to_owned()));
     (disk, keys)
 }
 
