@@ -174,15 +174,16 @@ fn a_full_file_system_refuses_writes_and_loses_none() {
     assert!(mount(&["umount"]));
 }
 
-/// Many callers, while the disk stalls, fails and loses power: one order explains what all of them were told.
+/// Many callers, while the disk fails and loses power and callers lose patience: one order explains what all of them were told.
 #[test]
 fn calls_have_one_order_through_failures_and_power_cuts() {
-    for round in 0..rounds(12) {
-        run(one_order(round));
-    }
+    let rounds = rounds(12);
+    let revisions: u64 = (0..rounds).map(|round| run(one_order(round))).sum();
+    assert!(revisions > rounds, "so few writes succeed that the test shows little: {revisions}");
 }
 
-async fn one_order(round: u64) {
+/// Returns how many writes succeeded.
+async fn one_order(round: u64) -> u64 {
     let recorder = Arc::new(Recorder::new("k/"));
     let mut disk = Simulated::default();
     let mut dice = Dice::new(round + 77);
@@ -207,7 +208,7 @@ async fn one_order(round: u64) {
         recorder.perform(&kv, key, Act::Get).await.unwrap();
     }
     recorder.assert_linearizable();
-    assert!(kv.range(&Range::all(), 10).await.unwrap().revision > Revision(0));
+    kv.range(&Range::all(), 10).await.unwrap().revision.0
 }
 
 async fn call(kv: Handle, recorder: Arc<Recorder>, mut dice: Dice) {
