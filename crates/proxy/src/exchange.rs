@@ -293,7 +293,7 @@ impl Exchange<'_> {
     ) -> Ended {
         self.book(refusal.status, retries, endpoint.as_ref());
         self.notes.refusal.set(Some(refusal.code));
-        let body = local::word(self.context, refusal, &mut scratch.response, self.is_grpc);
+        let body = local::word(self.context, refusal, scratch, self.is_grpc);
         self.notes.sent(body.len());
         self.dress(&mut scratch.response);
         send_own(self.context, scratch, &body, reply).await

@@ -242,6 +242,9 @@ impl Listener {
             return None;
         }
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closing() {
+            return None;
+        }
         let at = (at + self.workers - self.first) % self.workers;
         sockets.iter_mut().skip(at).step_by(self.workers).find_map(Option::take)
     }
@@ -291,6 +294,11 @@ impl Listener {
         self.is_gentle.store(is_gentle, SeqCst);
         self.is_closing.store(true, SeqCst);
         self.closing.send_replace(true);
+        // A worker that was busy may not have taken its own yet. Nobody would accept there, and clients would wait in the
+        // kernel's queue for as long as a connection of another worker keeps this listener alive.
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let untaken = sockets.iter_mut().filter_map(Option::take).count();
+        self.sockets_open.fetch_sub(untaken, SeqCst);
     }
 
     /// Whether it is about to close.
@@ -318,4 +326,23 @@ fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
         socket.listen(ACCEPT_QUEUE)?;
     }
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_no_worker_has_taken_closes_with_its_listener() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let id = ListenerId::new("gateway");
+        let listener = Listener::open(id, ListenerKind::Gateway, any, 2, false).unwrap();
+        drop(listener.take(0));
+        std::net::TcpStream::connect(listener.address).unwrap();
+        listener.close(false);
+        let refused = std::net::TcpStream::connect(listener.address).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(listener.take(1).is_none());
+        assert_eq!(listener.sockets_open.load(SeqCst), 1, "the worker counts its own down");
+    }
 }

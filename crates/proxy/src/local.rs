@@ -85,9 +85,10 @@ pub struct To {
     /// Path and query as the instance gets them, beginning with a slash; `None`: as they were sent. What cannot be
     /// sent as a path is refused as malformed.
     pub path: Option<String>,
-    /// Fields that are taken away.
+    /// Fields that are taken away, also those that a server may take for them because `_` stands for `-`.
     pub remove: Vec<HeaderName>,
-    /// Fields that are set, in place of those of the same name.
+    /// Fields that are set, in place of those of the same name in either spelling. The instance gets them even when
+    /// the request names them in `Connection`.
     pub set: Vec<(HeaderName, HeaderValue)>,
     /// How the instance is spoken to.
     pub protocol: Upstream,
@@ -122,6 +123,8 @@ pub struct Refused<'a> {
     pub code: &'static str,
     /// Words for people.
     pub message: &'a str,
+    /// Path and query of the request, as sent.
+    pub path: &'a str,
     /// Where the request led, when it led to a service.
     pub service: Option<&'a ServiceName>,
     /// When trying again is worth it, in seconds.

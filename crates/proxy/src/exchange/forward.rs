@@ -81,7 +81,7 @@ impl Exchange<'_> {
     ) -> Ended {
         self.notes.status.set(refusal.status);
         self.notes.refusal.set(Some(refusal.code));
-        let body = local::word(self.context, refusal, &mut scratch.response, self.is_grpc);
+        let body = local::word(self.context, refusal, scratch, self.is_grpc);
         self.dress(&mut scratch.response);
         send_own(self.context, scratch, &body, reply).await
     }

@@ -14,7 +14,7 @@ use crate::{
     buffer::Buffer,
     cluster::Cluster,
     flow::Source,
-    h1::{Framing, ResponseHead},
+    h1::{Fields, Framing, Known, fields::tokens},
     listener::ListenerKind,
     local::{Direction, Local, Look, Refused, To, Upstream},
     refusal::Refusal,
@@ -23,6 +23,7 @@ use crate::{
     times::Times,
 };
 use base::{InstanceId, ServiceName};
+use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
 
 /// A request on an app listener.
@@ -105,12 +106,7 @@ impl Asked<'_, '_> {
                 return self.refuse(&refusal, Some(&service), scratch, reply).await;
             }
         };
-        for name in &remove {
-            scratch.request.fields.remove(name.as_str());
-        }
-        for (name, value) in &set {
-            scratch.request.fields.set(name.as_str(), value.as_bytes());
-        }
+        edit(&mut scratch.request.fields, &remove, &set);
         let said = target::settings(self.context, None, cluster, 0);
         let exchange = Exchange {
             context: self.context,
@@ -147,7 +143,7 @@ impl Asked<'_, '_> {
         reply: Reply<'_>,
     ) -> Ended {
         self.notes.refusal.set(Some(refusal.code));
-        let body = word(self.context, refusal, &mut scratch.response, self.is_grpc);
+        let body = word(self.context, refusal, scratch, self.is_grpc);
         self.send(scratch, &body, service, reply).await
     }
 
@@ -172,6 +168,44 @@ impl Asked<'_, '_> {
     }
 }
 
+/// Takes away and sets fields of a request.
+///
+/// What the node says of a caller must not be for the caller to change: neither by naming it in `Connection`, which ends
+/// a field on this hop, nor by another spelling that servers of CGI and WSGI take for the same.
+fn edit(fields: &mut Fields, remove: &[HeaderName], set: &[(HeaderName, HeaderValue)]) {
+    unname(fields, set);
+    let names = || remove.iter().chain(set.iter().map(|(name, _)| name));
+    let is_same = |given: &[u8], name: &HeaderName| {
+        let plain = given.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte });
+        plain.map(|byte| byte.to_ascii_lowercase()).eq(name.as_str().bytes())
+    };
+    let given = fields.iter().map(|(_, given, _)| given);
+    let disguised: Vec<String> = given
+        .filter(|given| given.contains(&b'_') && names().any(|name| is_same(given, name)))
+        .map(|given| String::from_utf8_lossy(given).into_owned())
+        .collect();
+    for name in names().map(HeaderName::as_str).chain(disguised.iter().map(String::as_str)) {
+        fields.remove(name);
+    }
+    for (name, value) in set {
+        fields.add(name.as_str().as_bytes(), value.as_bytes());
+    }
+}
+
+/// Makes `Connection` name none of the fields that are set.
+fn unname(fields: &mut Fields, set: &[(HeaderName, HeaderValue)]) {
+    let is_set = |item: &[u8]| {
+        set.iter().any(|(name, _)| item.eq_ignore_ascii_case(name.as_str().as_bytes()))
+    };
+    if !fields.all(Known::Connection).flat_map(tokens).any(is_set) {
+        return;
+    }
+    let items = fields.all(Known::Connection).flat_map(tokens);
+    let kept: Vec<&[u8]> = items.filter(|item| !is_set(item)).collect();
+    let kept = kept.join(&b", "[..]);
+    fields.set("connection", &kept);
+}
+
 /// The cluster of a service that a request leads to, by a path that can be sent.
 fn find<'a>(
     snapshot: &'a Snapshot,
@@ -187,14 +221,15 @@ fn find<'a>(
     cluster.ok_or_else(|| Refusal::no_instance(service, ": it is not known"))
 }
 
-/// Makes `head` the answer that we give in place of an instance, and returns its body. On an app listener it is in
+/// Makes the response's head that of the answer that we give in place of an instance, and returns its body. On an app listener it is in
 /// the caller's vocabulary.
 pub(super) fn word(
     context: &Context<'_>,
     refusal: &Refusal,
-    head: &mut ResponseHead,
+    scratch: &mut Scratch,
     is_grpc: bool,
 ) -> Vec<u8> {
+    let head = &mut scratch.response;
     let (ListenerKind::App { caller }, Some(local)) =
         (&context.listener.kind, context.worker.app())
     else {
@@ -204,6 +239,7 @@ pub(super) fn word(
         status: refusal.status,
         code: refusal.code,
         message: &refusal.message,
+        path: scratch.request.path_and_query(),
         service: refusal.service.as_ref(),
         retry_after_s: refusal.retry_after_s,
         is_grpc,

@@ -83,7 +83,7 @@ impl Asked<'_, '_> {
         reply.close();
         let refusal = Refusal::failed_here();
         self.notes.refusal.set(Some(refusal.code));
-        let body = super::word(self.context, &refusal, &mut scratch.response, self.is_grpc);
+        let body = super::word(self.context, &refusal, scratch, self.is_grpc);
         self.began(scratch);
         self.notes.sent(body.len());
         match super::send_own(self.context, scratch, &body, reply).await {

@@ -187,7 +187,7 @@ impl Asked<'_, '_> {
                 }
                 self.notes.refusal.set(Some(refusal.code));
                 let word = super::word;
-                let body = word(self.context, &refusal, &mut scratch.response, self.is_grpc);
+                let body = word(self.context, &refusal, scratch, self.is_grpc);
                 self.began(scratch);
                 self.notes.sent(body.len());
                 super::send_own(self.context, scratch, &body, reply).await

@@ -29,6 +29,29 @@ async fn a_request_leads_to_a_service_with_path_and_fields_changed() {
 }
 
 #[tokio::test]
+async fn what_the_node_says_of_a_caller_is_not_for_the_caller_to_change() {
+    let app = App::start().await;
+    for version in ["edited", "h2c"] {
+        let mut socket = Socket::connect(app.address).await;
+        socket
+            .send(&format!(
+                "GET /{version}/v1/head HTTP/1.1\r\nHost: h:1\r\nConnection: x-set, keep-alive, X-Own\r\n\
+                 x_set: by me\r\nX-Own: 1\r\nDapr_Api-Token: secret\r\nx_other: 2\r\n\r\n"
+            ))
+            .await;
+        socket.head().await;
+        let seen = socket.until("traceparent").await;
+        if version == "edited" {
+            assert!(seen.contains("x-set: by us\n") && !seen.contains("by me"), "{seen}");
+            assert!(!seen.contains("secret"), "{seen}");
+        }
+        // What else ends with the hop still does, and other names may have what they like.
+        assert!(!seen.contains("X-Own") && !seen.contains("x-own"), "{seen}");
+        assert!(seen.contains("x_other: 2\n"), "{seen}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_of_http_2_leads_to_a_service_of_http_1_and_back() {
     let app = App::start().await;
     let client = H2::connect(app.address).await;
