@@ -22,7 +22,6 @@ mod base;
 mod checkpoint;
 mod command;
 mod error;
-mod gather;
 mod group;
 mod handle;
 mod history;

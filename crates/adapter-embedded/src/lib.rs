@@ -1,12 +1,16 @@
 //! The engines that need nothing installed.
 //!
-//! - [`kv`]: keys, leases and watches in a folder.
+//! - [`kv`]: keys, leases and watches in a folder;
 //!
-//! Below them lie two parts that know nothing of keys: `disk`, the few things that are asked of a folder, which tests
-//! make fail; and `log`, numbered entries in append-only files, durable before anybody hears of them.
+//! Below them lie parts that know nothing of keys, topics and streams: `disk`, the few things that are asked of a folder,
+//! which tests make fail; `log`, numbered entries in append-only files, durable before anybody hears of them; and `tree`,
+//! a B-tree of redb on a file of `disk`.
 
 #![warn(missing_docs)]
 
+mod bits;
 mod disk;
+mod gather;
 pub mod kv;
 mod log;
+mod tree;

@@ -92,6 +92,13 @@ impl Segments {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The one in which entry `number` is, or would be the next.
+    pub(crate) fn of(&self, number: u64) -> Option<Segment> {
+        let segments = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let following = segments.partition_point(|segment| segment.first <= number);
+        segments[..following].last().copied()
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut Vec<Segment>) -> T) -> T {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
     }

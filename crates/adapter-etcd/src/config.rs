@@ -130,6 +130,14 @@ fn parse(address: &str) -> Result<Config, String> {
         Some((user, hosts)) => (Some(user), hosts),
         None => (None, authority),
     };
+    if user.is_none() && [prefix, query].iter().any(|text| text.contains('@')) {
+        // It may be that what stands before the `/` is the first half of a password, so nothing of it is shown.
+        return Err(
+            "behind the hosts `@` is written `%40`; `/` and `?` in a password are written \
+                    `%2f` and `%3f`"
+                .to_owned(),
+        );
+    }
     let credentials = user.map(parse_credentials).transpose()?;
     let endpoints = hosts.split(',').map(parse_endpoint).collect::<Result<Vec<_>, _>>()?;
     if endpoints.len() > ENDPOINTS_MAX {

@@ -8,7 +8,6 @@ use crate::{
     config::{Config, Error as ConfigError},
     members::{Attempt, Effect, Members, Trouble},
     names::{Names, number, revision},
-    verdict::{Cause, Reason},
     watch::Following,
 };
 use async_trait::async_trait;
@@ -83,17 +82,10 @@ impl Shared {
 
     /// What the end of a watch means; `None`: it may be opened again.
     pub(crate) fn ended(&self, response: &WatchResponse) -> Option<Error> {
-        if response.compact_revision > 0 {
+        (response.compact_revision > 0).then(|| {
             let compacted = revision(response.compact_revision);
             self.compacted.fetch_max(compacted.0, Ordering::Relaxed);
-            return Some(Error::Compacted { compacted });
-        }
-        let reason = &response.cancel_reason;
-        let is_refused = ["permission denied", "auth", "user name"];
-        let is_refused = is_refused.iter().any(|word| reason.contains(word));
-        is_refused.then(|| {
-            let cause: Cause = Arc::new(Reason::Cancelled(reason.clone()));
-            self.trouble(Trouble::Refused(cause))
+            Error::Compacted { compacted }
         })
     }
 }

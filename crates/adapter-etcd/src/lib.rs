@@ -11,6 +11,8 @@
 //!   Revisions and compaction are the whole etcd's.
 //! - What may have been applied is never said to have failed: only what etcd refused, or what was certainly not sent,
 //!   is `Unavailable`; a write that broke off is `Unknown`.
+//! - The lease of an entry that is put again or deleted stays in etcd until its time is over, so that a write needs no
+//!   other one behind it: how many there are is bounded by writes per second times their time to live.
 //! - There is no task here: connections are driven by tonic, watches by whoever waits for them.
 //!
 //! Start reading at [`Etcd`], then `members` (who is asked, and how long), `verdict` (what a failure means) and `watch`.

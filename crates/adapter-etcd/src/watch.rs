@@ -208,11 +208,17 @@ async fn open(shared: &Shared, range: &Range, begin: i64) -> Result<Open, Error>
             let first = stream.message().await?;
             let first = first.ok_or_else(|| Status::unavailable("the watch ended at once"))?;
             // As a status, so that a token that is not valid any more is treated as everywhere.
-            match first.canceled && first.cancel_reason.contains("invalid auth token") {
+            match first.canceled && is_kept_out(&first.cancel_reason) {
                 true => Err(Status::unauthenticated(first.cancel_reason)),
                 false => Ok(Open { stream, first }),
             }
         }
     });
     opened.await.map_err(|trouble| shared.trouble(trouble))
+}
+
+/// Whether etcd does not let us watch, by the reason it gives. Its older versions say that permission is denied when in
+/// truth the token is not valid any more, so whatever it is, another token is tried once.
+fn is_kept_out(reason: &str) -> bool {
+    ["permission denied", "auth", "user name"].iter().any(|words| reason.contains(words))
 }

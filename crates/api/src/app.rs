@@ -169,16 +169,16 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// What Dapr calls the app: the service's name.
+    /// What Dapr calls the app: the service's name, unless it has an app id of its own.
     pub(crate) fn app_id(&self) -> &str {
-        self.id.service.as_str()
+        self.instance.app_id.as_deref().unwrap_or(self.id.service.as_str())
     }
 }
 
 impl Local for App {
     fn direct(&self, caller: &InstanceId, look: &Look<'_>) -> Direction {
         let Some(instance) = self.shared.backend.instance(caller) else {
-            return direct::refuse(&Fault::gone(), look.is_grpc());
+            return direct::refuse_in_words(&Fault::gone(), "gone", look);
         };
         let caller = Caller { id: caller.clone(), instance };
         direct::direct(&*self.shared.backend, &caller, look, self.shared.body_len_max(&caller))

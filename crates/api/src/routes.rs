@@ -326,10 +326,13 @@ pub(crate) fn find<'t, B: ?Sized>(
     let mut allowed = Vec::new();
     for endpoint in table {
         let Some(values) = matches(endpoint.path, path) else { continue };
-        if endpoint.method == *method {
+        // Whoever only wants to look opens no stream.
+        let may_look = endpoint.method == Method::GET && !endpoint.is_stream;
+        if endpoint.method == *method || may_look && *method == Method::HEAD {
             return Ok((endpoint, values));
         }
         allowed.push(endpoint.method.as_str());
+        allowed.extend(may_look.then_some("HEAD"));
     }
     if allowed.is_empty() {
         let near = did_you_mean(path, table.iter().map(|endpoint| endpoint.path));

@@ -65,6 +65,13 @@ struct Next {
     restores: Option<u64>,
 }
 
+impl Next {
+    /// Whether it is what a version has.
+    fn is(&self, version: &Version) -> bool {
+        self.value == version.value && self.metadata == version.metadata
+    }
+}
+
 impl Configuration {
     pub(crate) fn new(engine: Arc<Engine>, stores: watch::Receiver<Arc<Stores>>) -> Self {
         let root = engine.key(&["config", "now", ""]);
@@ -98,7 +105,8 @@ impl Configuration {
         Ok(self.0.answer(&table, settings.namespace(), select))
     }
 
-    /// Sets a value and returns its version. `expected` is the version that must be in force, 0 for a key that
+    /// Sets a value and returns its version. One that is in force already, with the same metadata, stays that version:
+    /// there is no change to tell services of, which may restart for one. `expected` is the version that must be in force, 0 for a key that
     /// must not be set; `by` says who does it.
     ///
     /// # Errors
@@ -153,7 +161,7 @@ impl Configuration {
     }
 
     /// Sets the value that the key had at version `to`, or deletes it if it was deleted then, as a new version, and
-    /// returns that.
+    /// returns that; the one in force when it is the same.
     ///
     /// # Errors
     /// [`Error::Missing`] when that version is not kept; as [`Self::set`].

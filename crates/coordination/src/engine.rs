@@ -7,7 +7,11 @@ use ports::kv::{
     Transaction, Watch,
 };
 use runtime::{Clock, Stop};
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -42,19 +46,28 @@ pub(crate) struct Engine {
     root: String,
     clock: Clock,
     health: watch::Sender<EngineHealth>,
+    /// Why the last call went wrong, if it did: [`EngineHealth::trouble`] without the words around it.
+    cause: Mutex<Option<Cause>>,
 }
+
+type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
 /// It did not answer within [`PATIENCE`].
 #[derive(Debug, thiserror::Error)]
 #[error("no answer within {} s", PATIENCE.as_secs())]
 struct Silence;
 
+/// Nothing has been heard of it.
+#[derive(Debug, thiserror::Error)]
+#[error("it has not answered yet")]
+struct Unasked;
+
 impl Engine {
     pub(crate) fn new(kv: Arc<dyn Kv>, place: String, system: &str, clock: Clock) -> Self {
         let since = clock.date();
         let health = EngineHealth { place, is_up: true, since, status: None, trouble: None };
         let root = format!("flotilla/{system}/");
-        Self { kv, root, clock, health: watch::Sender::new(health) }
+        Self { kv, root, clock, health: watch::Sender::new(health), cause: Mutex::default() }
     }
 
     /// The key of this system under these names, which contain no `/` but the last.
@@ -72,6 +85,13 @@ impl Engine {
 
     pub(crate) fn is_up(&self) -> bool {
         self.health.borrow().is_up
+    }
+
+    /// That it does not answer, and why, for who has not asked it.
+    pub(crate) fn unavailable(&self) -> Error {
+        let known = self.cause.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let cause = known.unwrap_or_else(|| Arc::new(Unasked));
+        Error::Unavailable { place: self.health.borrow().place.clone(), cause }
     }
 
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
@@ -197,6 +217,13 @@ impl Engine {
         if is_up && self.is_up() {
             return;
         }
+        let cause = trouble.and_then(|error| match error {
+            kv::Error::Unavailable { cause, .. }
+            | kv::Error::Unknown { cause, .. }
+            | kv::Error::Refused { cause, .. } => Some(Arc::clone(cause)),
+            _ => None,
+        });
+        *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = cause;
         let text = trouble.map(|error| base::ErrorChain(error).to_string());
         let since = self.clock.date();
         self.health.send_if_modified(|health| {

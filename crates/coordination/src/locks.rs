@@ -7,6 +7,7 @@
 //! ```text
 //!  lock/STORE/held/RESOURCE        owner, lease                       one at most
 //!  lock/STORE/wait/RESOURCE␀…      lease of the waiter's node         the queue, in the order of creation
+//!  lock/STORE/gone/RESOURCE␀…      a minute                           places that nobody shall take any more
 //! ```
 //!
 //! Who waits puts a key into the queue and watches the one before it, so that each release wakes one waiter, and not
@@ -60,6 +61,8 @@ struct Names {
     held: String,
     /// What the keys of its queue begin with.
     queue: String,
+    /// What the keys begin with that say which places of the queue nobody shall take any more.
+    gone: String,
 }
 
 impl Locks {
@@ -159,7 +162,10 @@ impl Locks {
                 let transaction = Transaction::default()
                     .when(names.held.clone(), Is::CreatedAt(entry.created))
                     .and_put(names.held.clone(), entry.value, Life::Ttl(record.ttl()));
-                self.engine.commit(transaction).await.map(|_| record.ttl())
+                match self.engine.commit(transaction).await {
+                    Ok(Outcome::Refused { .. }) => return not_held(None),
+                    done => done.map(|_| record.ttl()),
+                }
             }
         };
         match renewed {
@@ -306,6 +312,7 @@ impl Locks {
             resource: resource.to_owned(),
             held: self.engine.key(&["lock", namespace, "held", resource]),
             queue: format!("{}\0", self.engine.key(&["lock", namespace, "wait", resource])),
+            gone: format!("{}\0", self.engine.key(&["lock", namespace, "gone", resource])),
         })
     }
 }

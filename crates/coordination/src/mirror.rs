@@ -203,8 +203,6 @@ impl Mirror {
         if tokio::time::timeout(PATIENCE, waiting).await.is_ok() || self.is_filled() {
             return Ok(());
         }
-        let health = self.engine.health();
-        let cause = health.trouble.unwrap_or_else(|| "it has not answered yet".to_owned());
-        Err(Error::Unavailable { place: health.place, cause: Arc::from(Box::from(cause)) })
+        Err(self.engine.unavailable())
     }
 }

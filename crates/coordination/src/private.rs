@@ -18,7 +18,14 @@ pub(crate) enum Replace {
 pub(crate) fn write(path: &Path, text: &str, replace: Replace) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or_else(|| Path::new("."));
+    let missing = folder.ancestors().take_while(|folder| !folder.is_dir());
+    let missing: Vec<&Path> = missing.filter(|path| !path.as_os_str().is_empty()).collect();
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    for made in missing {
+        // A folder whose name is lost in a power cut takes all that is in it along.
+        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
+        fs::File::open(parent.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
+    }
     let number = getrandom::u64().map_err(io::Error::other)?;
     let beside = path.with_extension(format!("{number:016x}.new"));
     // A name that exists would be somebody else's file, or a link to it.

@@ -11,7 +11,7 @@ use runtime::Clock;
 use std::{
     future::Future,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -26,6 +26,10 @@ pub(crate) struct Engine {
     pub(crate) memory: Memory,
     is_silent: Arc<AtomicBool>,
     is_deaf: Arc<AtomicBool>,
+    /// Commits that are under way for so long that nobody waits for them any more; `None`: they are done at once.
+    pub(crate) late: Arc<Mutex<Option<Vec<Transaction>>>>,
+    /// What reads of one key find, whatever is there.
+    pub(crate) seen: Arc<Mutex<Option<Entry>>>,
     pub(crate) reads: Arc<AtomicUsize>,
     pub(crate) writes: Arc<AtomicUsize>,
 }
@@ -62,7 +66,8 @@ impl Kv for Engine {
 
     async fn get(&self, key: &[u8]) -> Result<Option<Entry>, Error> {
         self.count(&self.reads).await;
-        self.memory.get(key).await
+        let seen = self.seen.lock().unwrap().clone();
+        if seen.is_some() { Ok(seen) } else { self.memory.get(key).await }
     }
 
     async fn range(&self, range: &Range, limit: usize) -> Result<Page, Error> {
@@ -77,6 +82,16 @@ impl Kv for Engine {
 
     async fn commit(&self, transaction: Transaction) -> Result<Outcome, Error> {
         self.count(&self.writes).await;
+        let is_late = match &mut *self.late.lock().unwrap() {
+            Some(late) => {
+                late.push(transaction.clone());
+                true
+            }
+            None => false,
+        };
+        if is_late {
+            std::future::pending::<()>().await;
+        }
         let done = self.memory.commit(transaction).await;
         if self.is_deaf.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;

@@ -37,6 +37,7 @@ mod survivors;
 mod traffic;
 
 pub(crate) use containers::guard;
+pub(crate) use engine::kv_folder;
 
 /// What a node runs and how.
 pub(crate) struct NodeOptions {

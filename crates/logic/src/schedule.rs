@@ -1,10 +1,16 @@
-//! When a cron job runs next.
+//! When a cron job runs next, and when what Dapr calls a job does ([`Plan`]).
 //!
-//! Five fields (minute, hour, day of month, month, day of week) with the meanings of cron(5): when both day
-//! fields are restricted, a day that fits either one fits. Civil time only: which instant 02:30 is on the
+//! Five fields (minute, hour, day of month, month, day of week) with the meanings of cron(5), or six, the first of which
+//! is the second: when both day fields are restricted, a day that fits either one fits. Civil time only: which instant 02:30 is on the
 //! day the clocks change is decided by the caller, who knows the time zone.
 
 use std::fmt;
+
+mod plan;
+mod span;
+
+pub use plan::{EVERY_MIN, InvalidPlan, Plan, PlanText, Repeat, every_after};
+pub use span::{InvalidTime, SPAN_MAX, Span, instant};
 
 /// How far ahead a fitting day is looked for: 29 February and a given weekday meet within 40 years
 /// (a century year that is no leap year included); a schedule without a day in 41 years has none.
@@ -23,12 +29,15 @@ pub struct Civil {
     pub hour: u8,
     /// The minute, 0 to 59.
     pub minute: u8,
+    /// The second, 0 to 59.
+    pub second: u8,
 }
 
 impl fmt::Display for Civil {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { year, month, day, hour, minute } = self;
-        write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}")
+        let Self { year, month, day, hour, minute, second } = self;
+        write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}")?;
+        if *second > 0 { write!(f, ":{second:02}") } else { Ok(()) }
     }
 }
 
@@ -37,6 +46,8 @@ impl fmt::Display for Civil {
 pub enum InvalidSchedule {
     /// Not five fields, but this many.
     Fields(usize),
+    /// Neither five fields nor six, but this many.
+    FieldsOfSeconds(usize),
     /// An `@name` that is not known.
     Name(String),
     /// A part of a field cannot be read or is out of range.
@@ -63,6 +74,13 @@ impl fmt::Display for InvalidSchedule {
                     "a schedule has five fields (minute hour day month weekday), this one has {count}"
                 )
             }
+            Self::FieldsOfSeconds(count) => {
+                write!(
+                    f,
+                    "a schedule has six fields (second minute hour day month weekday), or five without \
+                     the second, this one has {count}"
+                )
+            }
             Self::Name(name) => {
                 write!(f, "`{name}` is none of @hourly, @daily, @weekly, @monthly, @yearly")
             }
@@ -79,10 +97,11 @@ impl fmt::Display for InvalidSchedule {
 
 impl std::error::Error for InvalidSchedule {}
 
-/// A schedule: the minutes at which something runs.
+/// A schedule: the seconds at which something runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     // Bit sets: bit n is set when the value n fits.
+    seconds: u64,
     minutes: u64,
     hours: u64,
     days: u64,
@@ -93,7 +112,7 @@ pub struct Schedule {
     either_day: bool,
 }
 
-/// One of the five fields.
+/// One of the fields.
 struct Field {
     name: &'static str,
     min: u8,
@@ -105,6 +124,7 @@ struct Field {
 const MONTHS: &[&str] =
     &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const WEEKDAYS: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+const SECOND: Field = Field { name: "second", min: 0, max: 59, names: &[] };
 const FIELDS: [Field; 5] = [
     Field { name: "minute", min: 0, max: 59, names: &[] },
     Field { name: "hour", min: 0, max: 23, names: &[] },
@@ -121,23 +141,39 @@ impl Schedule {
     /// # Errors
     /// Says which part of which field is wrong; also when no day fits in 41 years.
     pub fn parse(text: &str) -> Result<Self, InvalidSchedule> {
-        let text = text.trim();
-        let lines = match text {
-            "@hourly" => "0 * * * *",
-            "@daily" | "@midnight" => "0 0 * * *",
-            "@weekly" => "0 0 * * 0",
-            "@monthly" => "0 0 1 * *",
-            "@yearly" | "@annually" => "0 0 1 1 *",
-            name if name.starts_with('@') => return Err(InvalidSchedule::Name(name.to_owned())),
-            fields => fields,
-        };
-        let fields: Vec<&str> = lines.split_whitespace().collect();
+        let fields = split(text)?;
         let &[minute, hour, day, month, weekday] = fields.as_slice() else {
             return Err(InvalidSchedule::Fields(fields.len()));
         };
+        // At the minute's start.
+        Self::from_fields(1, [minute, hour, day, month, weekday])
+    }
+
+    /// The same with six fields, the first of which is the second, as Dapr and other schedulers write it; five are read
+    /// as above.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn parse_seconds(text: &str) -> Result<Self, InvalidSchedule> {
+        let fields = split(text)?;
+        match *fields.as_slice() {
+            [second, minute, hour, day, month, weekday] => {
+                let seconds = SECOND.read(second)?;
+                Self::from_fields(seconds, [minute, hour, day, month, weekday])
+            }
+            [minute, hour, day, month, weekday] => {
+                Self::from_fields(1, [minute, hour, day, month, weekday])
+            }
+            _ => Err(InvalidSchedule::FieldsOfSeconds(fields.len())),
+        }
+    }
+
+    fn from_fields(seconds: u64, fields: [&str; 5]) -> Result<Self, InvalidSchedule> {
+        let [minute, hour, day, month, weekday] = fields;
         let [minutes_of, hours_of, days_of, months_of, weekdays_of] = &FIELDS;
         let weekdays = weekdays_of.read(weekday)?;
         let schedule = Self {
+            seconds,
             minutes: minutes_of.read(minute)?,
             hours: hours_of.read(hour)?,
             days: days_of.read(day)?,
@@ -146,24 +182,24 @@ impl Schedule {
             either_day: !is_star(day) && !is_star(weekday),
         };
         // A leap year's start, so that 29 February is found at once.
-        let start = Civil { year: 2000, month: 1, day: 1, hour: 0, minute: 0 };
+        let start = Civil { year: 2000, month: 1, day: 1, hour: 0, minute: 0, second: 0 };
         if schedule.next_after(start).is_none() {
             return Err(InvalidSchedule::Never);
         }
         Ok(schedule)
     }
 
-    /// The first fitting minute after `now`, `now` itself excluded; `None` when there is none in 41 years.
+    /// The first fitting second after `now`, `now` itself excluded; `None` when there is none in 41 years.
     #[must_use]
     pub fn next_after(&self, now: Civil) -> Option<Civil> {
         // The rest of today, then whole days.
         if self.fits_day(now.year, now.month, now.day)
-            && let Some((hour, minute)) = self.time_after(now.hour, now.minute)
+            && let Some((hour, minute, second)) = self.time_after(now)
         {
-            return Some(Civil { hour, minute, ..now });
+            return Some(Civil { hour, minute, second, ..now });
         }
-        let hour = first_bit(self.hours, 0)?;
-        let minute = first_bit(self.minutes, 0)?;
+        let (hour, minute) = (first_bit(self.hours, 0)?, first_bit(self.minutes, 0)?);
+        let second = first_bit(self.seconds, 0)?;
         let (mut year, mut month, mut day) = (now.year, now.month, now.day);
         while year <= now.year.saturating_add(YEARS_AHEAD) {
             day += 1;
@@ -179,7 +215,7 @@ impl Schedule {
                 }
             }
             if self.fits_day(year, month, day) {
-                return Some(Civil { year, month, day, hour, minute });
+                return Some(Civil { year, month, day, hour, minute, second });
             }
         }
         None
@@ -193,14 +229,35 @@ impl Schedule {
     }
 
     /// The next fitting time of the same day.
-    fn time_after(&self, hour: u8, minute: u8) -> Option<(u8, u8)> {
-        if has_bit(self.hours, hour)
-            && let Some(minute) = first_bit(self.minutes, minute + 1)
-        {
-            return Some((hour, minute));
+    fn time_after(&self, now: Civil) -> Option<(u8, u8, u8)> {
+        let Civil { hour, minute, second, .. } = now;
+        if has_bit(self.hours, hour) {
+            if has_bit(self.minutes, minute)
+                && let Some(second) = first_bit(self.seconds, second + 1)
+            {
+                return Some((hour, minute, second));
+            }
+            if let Some(minute) = first_bit(self.minutes, minute + 1) {
+                return Some((hour, minute, first_bit(self.seconds, 0)?));
+            }
         }
-        Some((first_bit(self.hours, hour + 1)?, first_bit(self.minutes, 0)?))
+        let hour = first_bit(self.hours, hour + 1)?;
+        Some((hour, first_bit(self.minutes, 0)?, first_bit(self.seconds, 0)?))
     }
+}
+
+/// The fields of a schedule, those that an `@name` stands for among them.
+fn split(text: &str) -> Result<Vec<&str>, InvalidSchedule> {
+    let fields = match text.trim() {
+        "@hourly" => "0 * * * *",
+        "@daily" | "@midnight" => "0 0 * * *",
+        "@weekly" => "0 0 * * 0",
+        "@monthly" => "0 0 1 * *",
+        "@yearly" | "@annually" => "0 0 1 1 *",
+        name if name.starts_with('@') => return Err(InvalidSchedule::Name(name.to_owned())),
+        fields => fields,
+    };
+    Ok(fields.split_whitespace().collect())
 }
 
 /// Whether a day field leaves every day open (cron(5): it begins with a star).

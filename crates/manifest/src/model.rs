@@ -3,10 +3,12 @@
 //! Plain data without behaviour. Every default is filled in, every name resolved, every path absolute.
 
 mod coordination;
+mod events;
 mod gateway;
 mod traffic;
 
 pub use coordination::*;
+pub use events::*;
 pub use gateway::*;
 pub use traffic::*;
 
@@ -33,6 +35,8 @@ pub struct System {
     pub admin_place: Option<Place>,
     /// What the services share: state, locks, configuration, secrets.
     pub coordination: Coordination,
+    /// Events between services.
+    pub events: Events,
 }
 
 /// A service or a job.

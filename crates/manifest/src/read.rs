@@ -106,6 +106,7 @@ pub(crate) fn system(tree: &Node, context: &Context<'_>, problems: &mut Problems
         admin: admin_address,
         admin_place: admin.map(|node| node.mark.place()),
         coordination,
+        events: crate::Events::default(),
     }
 }
 

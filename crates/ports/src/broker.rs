@@ -32,6 +32,8 @@
 use async_trait::async_trait;
 use std::{fmt, time::Duration};
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
 mod group;
 mod message;

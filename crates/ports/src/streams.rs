@@ -26,6 +26,8 @@ use bytes::Bytes;
 use std::fmt;
 
 mod check;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
 mod query;
 

@@ -72,14 +72,15 @@ fn of_civil(at: DateTime) -> Option<Civil> {
         day: u8::try_from(at.day()).ok()?,
         hour: u8::try_from(at.hour()).ok()?,
         minute: u8::try_from(at.minute()).ok()?,
+        second: u8::try_from(at.second()).ok()?,
     })
 }
 
 fn to_civil(at: Civil) -> Option<DateTime> {
     let year = i16::try_from(at.year).ok()?;
     let small = |n: u8| i8::try_from(n).ok();
-    DateTime::new(year, small(at.month)?, small(at.day)?, small(at.hour)?, small(at.minute)?, 0, 0)
-        .ok()
+    let (hour, minute, second) = (small(at.hour)?, small(at.minute)?, small(at.second)?);
+    DateTime::new(year, small(at.month)?, small(at.day)?, hour, minute, second, 0).ok()
 }
 
 #[cfg(test)]

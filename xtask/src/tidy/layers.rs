@@ -28,9 +28,13 @@ const TABLE: &[(&str, Allowed)] = &[
     ("gateway", Only(&["base", "logic", "manifest", "policy", "ports", "proxy", "runtime"])),
     ("observe", Only(&["base", "logic", "ports", "runtime"])),
     ("adapter-local", Only(&["base", "logic", "ports", "runtime"])),
-    ("adapter-embedded", Only(&["base", "ports", "runtime"])),
+    ("adapter-embedded", Only(&["base", "logic", "ports", "runtime"])),
+    ("adapter-nats", Only(&["base", "ports", "runtime"])),
+    ("adapter-postgres", Only(&["ports", "runtime"])),
+    ("adapter-sqlite", Only(&["ports", "runtime"])),
     ("adapter-etcd", Only(&["base", "ports", "proto", "runtime"])),
     ("coordination", Only(&["base", "logic", "manifest", "ports", "runtime"])),
+    ("events", Only(&["base", "logic", "ports", "runtime"])),
     ("proto", Only(&[])),
     ("adapter-docker", Only(&["base", "ports", "runtime"])),
     (
@@ -38,6 +42,7 @@ const TABLE: &[(&str, Allowed)] = &[
         Only(&[
             "base",
             "coordination",
+            "events",
             "gateway",
             "logic",
             "manifest",
@@ -53,7 +58,7 @@ const TABLE: &[(&str, Allowed)] = &[
 ];
 
 /// Tests of these may use a real engine.
-const SERVICES: &[&str] = &["api", "coordination", "gateway", "observe", "supervisor"];
+const SERVICES: &[&str] = &["api", "coordination", "events", "gateway", "observe", "supervisor"];
 
 /// These stay free of tasks and sockets.
 const WITHOUT_TOKIO: &[&str] = &["base", "logic", "manifest", "policy", "ports"];

@@ -103,7 +103,13 @@ impl Store {
             create(disk)?;
         }
         let file = disk.open(NAME).map_err(failed)?;
-        let is_checked = file.len().map_err(failed)? <= checked_bytes;
+        let len = file.len().map_err(failed)?;
+        if len == 0 {
+            // It got its name when it was whole. And redb would make a tree without our tables of it.
+            let what = "it is empty".to_owned();
+            return Err(Error::Damaged { file: disk.path(NAME), offset: None, what });
+        }
+        let is_checked = len <= checked_bytes;
         let database =
             open(Arc::clone(&file), is_checked).map_err(|trouble| trouble.of(&**disk))?;
         let store = Self { disk: Arc::clone(disk), file, database: Some(database) };

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::kv::{
-    Capabilities, Entry, Error, Kv, Lease, LeaseId, LeaseStatus, Operation, Outcome, Page, Range,
-    Revision, Snapshot, Status, Transaction, Watch, check_key, check_ttl,
+    Capabilities, Entry, Error, Is, Kv, Lease, LeaseId, LeaseStatus, Operation, Outcome, Page,
+    Range, Revision, Snapshot, Status, Transaction, Watch, check_key, check_ttl,
 };
 use std::{io, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -77,7 +77,11 @@ fn size(transaction: &Transaction) -> usize {
             range.from.len() + range.to.as_ref().map_or(0, Bytes::len)
         }
     };
-    operations.map(size).sum()
+    let conditions = transaction.conditions.iter().map(|condition| match &condition.is {
+        Is::Value(value) => condition.key.len() + value.len(),
+        _ => condition.key.len(),
+    });
+    operations.map(size).sum::<usize>() + conditions.sum::<usize>()
 }
 
 #[async_trait]
@@ -155,5 +159,20 @@ impl Kv for Handle {
             leases: Some(self.shared.leases().granted()),
             place: self.shared.place.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_a_transaction_holds_in_memory_is_counted() {
+        let long = vec![0; 1_000];
+        let transaction = Transaction::put("a", long.clone())
+            .and_delete("b")
+            .when("c", Is::Value(long.into()))
+            .when("d", Is::Missing);
+        assert_eq!(size(&transaction), 2_004);
     }
 }

@@ -111,12 +111,19 @@ impl History {
 
     /// A reader of the log that begins at or before revision `first`. `None`: that is forgotten.
     pub(super) fn read(&self, first: u64) -> Result<Option<Old>, log::Error> {
-        let reader = Reader::open(&self.disk, &self.segments(), first)?;
+        let segments = self.segments();
+        let reader = Reader::open(&self.disk, &segments, first)?;
         Ok(reader.map(|reader| Old {
             disk: Arc::clone(&self.disk),
+            segments,
             reader,
             ready: VecDeque::new(),
         }))
+    }
+
+    /// Whether `old` sees all that was told of so far: one of a log that was opened anew since ends where that one did.
+    pub(super) fn has_all(&self, old: &Old) -> bool {
+        Arc::ptr_eq(&old.segments, &self.segments())
     }
 }
 
@@ -131,6 +138,7 @@ fn select(changed: &Changed, range: &Range) -> Option<Change> {
 #[derive(Debug)]
 pub(super) struct Old {
     disk: Arc<dyn Disk>,
+    segments: Arc<Segments>,
     reader: Reader,
     ready: VecDeque<Changed>,
 }

@@ -84,9 +84,12 @@ impl Leases {
         // First what comes and then what goes: a lease of entries may pass from one to another.
         for effect in &changed.effects {
             let lease = leased(effect);
-            if let Some(row) = effect.row.as_ref().filter(|_| lease > last) {
-                self.grant(lease, row.own_ttl, true, now);
-                last = lease;
+            if let Some(row) = effect.row.as_ref().filter(|row| row.own_ttl != 0) {
+                // An entry's own lease may have ended with it in the same group, after another was given it.
+                if lease > last || !self.held.contains_key(&lease) {
+                    self.grant(lease, row.own_ttl, true, now);
+                }
+                last = last.max(lease);
             }
             if lease != 0 && lease != effect.left {
                 self.attach(lease, effect.key.clone());

@@ -118,9 +118,10 @@ pub(super) fn reopen_log(
         found.extend(read(&**disk, frame, &mut revision)?);
         Ok(())
     })?;
+    // A watch that is told of them must find them there.
+    adopt(shared, &log);
     // Not before: until the log is open it is not sure that they are durable.
     shared.apply(found);
-    adopt(shared, &log);
     Ok(log)
 }
 

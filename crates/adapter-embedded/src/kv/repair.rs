@@ -7,6 +7,7 @@ use super::{
     base::{self, Numbers, Store},
     overlay::Rows,
     service::lock,
+    trouble::Trouble,
 };
 use crate::{
     disk::{Disk, Folder},
@@ -16,9 +17,9 @@ use crate::{
 /// What a repair did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repaired {
-    /// Where the damaged files are kept. Empty: nothing was damaged, nothing was done.
+    /// Where the damaged files are kept.
     pub aside: Vec<PathBuf>,
-    /// What is lost, in words. Empty: nothing but history.
+    /// What is lost, in words. Empty: nothing but history, and if nothing was set aside either, nothing at all.
     pub lost: Vec<String>,
 }
 
@@ -41,29 +42,7 @@ pub(super) fn repair_on(disk: &Arc<dyn Disk>) -> Result<Repaired, Error> {
     if log::is_unfinished(&**disk)? {
         repaired.aside = log::finish(&**disk, keep)?;
     }
-    let store = match Store::check(disk) {
-        Ok(store) => store,
-        Err(Error::Damaged { .. }) => {
-            let aside = set_aside(&**disk, base::NAME)?;
-            let oldest = log::oldest(&**disk)?;
-            let (position, revision) = oldest.unwrap_or_default();
-            if position > 0 || oldest.is_none() {
-                let aside = aside.display();
-                repaired.lost.push(format!(
-                    "keys that were not written after revision {revision}, they were in `{aside}`"
-                ));
-            }
-            repaired.aside.push(aside);
-            let store = Store::open(disk, 0)?;
-            let last_lease = LEASES_SKIPPED;
-            let numbers = Numbers { position, revision, compacted: revision, last_lease };
-            store.write(&Rows::default(), &numbers).map_err(|trouble| trouble.of(&**disk))?;
-            store
-        }
-        Err(error) => return Err(error),
-    };
-    let numbers = store.numbers().map_err(|trouble| trouble.of(&**disk))?;
-    drop(store);
+    let numbers = repair_tree(disk, &mut repaired)?;
     if let Err(error) = check_log(disk, numbers.position) {
         let Error::Damaged { file, offset, what } = error else { return Err(error) };
         let salvaged = log::salvage(disk, numbers.position, numbers.revision, keep)?;
@@ -76,6 +55,41 @@ pub(super) fn repair_on(disk: &Arc<dyn Disk>) -> Result<Repaired, Error> {
         repaired.aside.extend(salvaged.aside);
     }
     Ok(repaired)
+}
+
+/// Makes the tree one that can be opened. Returns up to where the log is in it.
+fn repair_tree(disk: &Arc<dyn Disk>, repaired: &mut Repaired) -> Result<Numbers, Error> {
+    let of = |trouble: Trouble| trouble.of(&**disk);
+    let file = disk.path(base::NAME);
+    let failed = |cause| Error::Io { file: file.clone(), cause };
+    let is_there = Store::exists(&**disk).map_err(failed)?;
+    let checked = Store::check(disk).and_then(|store| Ok((store.numbers().map_err(of)?, store)));
+    let oldest = log::oldest(&**disk)?;
+    let (position, revision) = oldest.unwrap_or_default();
+    let (store, where_they_were) = match checked {
+        // A tree without anything before a log that begins later is one that was made in place of a lost one.
+        Ok((numbers, store)) if numbers == Numbers::default() && position > 0 => {
+            let why = if is_there { "is empty" } else { "was missing" };
+            (store, format!("`{}` {why}", file.display()))
+        }
+        Ok((numbers, _)) => return Ok(numbers),
+        Err(Error::Damaged { .. }) => {
+            let aside = set_aside(&**disk, base::NAME)?;
+            let place = format!("they were in `{}`", aside.display());
+            repaired.aside.push(aside);
+            (Store::open(disk, 0)?, place)
+        }
+        Err(error) => return Err(error),
+    };
+    if position > 0 || oldest.is_none() {
+        repaired.lost.push(format!(
+            "keys that were not written after revision {revision}: {where_they_were}"
+        ));
+    }
+    let last_lease = LEASES_SKIPPED;
+    let numbers = Numbers { position, revision, compacted: revision, last_lease };
+    store.write(&Rows::default(), &numbers).map_err(of)?;
+    Ok(numbers)
 }
 
 /// Leases that a lost tree may have known: none that is granted later is named like one of them.

@@ -6,6 +6,8 @@ mod damage;
 mod failing;
 mod kill;
 mod model;
+mod reopening;
+mod repair;
 mod standing;
 
 use ports::kv::{Entry, Kv, Outcome, Range, Transaction};

@@ -24,6 +24,10 @@ impl<E: Into<redb::Error>> From<E> for Trouble {
     fn from(error: E) -> Self {
         match error.into() {
             redb::Error::Corrupted(what) => Self::Damaged(what),
+            // All of them are made before the file has its name.
+            missing @ (redb::Error::TableDoesNotExist(_)
+            | redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TableIsMultimap(_)) => Self::Damaged(missing.to_string()),
             // It panicked before, which it does where its file says something impossible.
             redb::Error::LockPoisoned(_) => {
                 Self::Damaged("its pages contradict each other".to_owned())

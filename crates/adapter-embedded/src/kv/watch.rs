@@ -182,7 +182,8 @@ impl Following {
             Found::Nothing => return Ok(None),
             Found::Older => {}
         }
-        let (old, shared, range) = (self.old.take(), Arc::clone(&self.shared), self.range.clone());
+        let old = self.old.take().filter(|old| self.shared.history.has_all(old));
+        let (shared, range) = (Arc::clone(&self.shared), self.range.clone());
         let (old, found) = runtime::blocking(move || {
             let old = match old {
                 Some(old) => Some(old),

@@ -22,13 +22,13 @@ use tracing::{error, info, warn};
 
 use super::{
     command::{Answer, Command},
-    gather::Gather,
     group::Group,
     recovery::{Limits, reopen_log},
     shared::Shared,
 };
 use crate::{
     disk::Disk,
+    gather::Gather,
     log::{Batch, Failed, Log},
 };
 

@@ -135,6 +135,11 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// Where its entries begin in its file.
+    pub(crate) fn payload_at(&self) -> u64 {
+        self.offset + HEAD_BYTES
+    }
+
     /// The name of its file.
     pub(crate) fn file(&self) -> String {
         segment::name(self.segment)

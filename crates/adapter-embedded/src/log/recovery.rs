@@ -46,6 +46,9 @@ impl Log {
         if found.is_empty() {
             found.push(begin(&**disk)?);
         }
+        // Who was here before may have given a file its name, and have ended before that was durable. Nothing may be
+        // built on a name that a power cut takes away.
+        disk.sync().map_err(|cause| Error::Io { path: disk.path(""), cause })?;
         let (mut segments, last) = ends(&**disk, &found)?;
         let begin = segments.iter().rposition(|segment| segment.first <= from);
         let begin = begin.ok_or_else(|| {

@@ -6,7 +6,7 @@ use super::{
     Batch, Error, HEADER_BYTES,
     frame::HEAD_BYTES,
     reader::{Place, Window},
-    segment::{self, Head, Header, parse_name},
+    segment::{self, Head, Header, VERSION, parse_name},
 };
 use crate::disk::Disk;
 
@@ -52,6 +52,9 @@ pub(crate) fn salvage(
     let header = Header { first: from, mark, before: (0, 0), salt: segment::salt() };
     let name = segment::name(from);
     let failed = |cause| Error::Io { path: disk.path(&name), cause };
+    // All heads first: what a later release wrote is no damage, and nothing is done then.
+    let segments = firsts(&**disk)?.into_iter().map(|first| Walk::open(&**disk, first));
+    let mut segments = segments.collect::<Result<Vec<_>, _>>()?.into_iter().peekable();
     let unfinished = format!("{name}{}", segment::UNFINISHED);
     if let Err(e) = disk.remove(&unfinished)
         && e.kind() != io::ErrorKind::NotFound
@@ -61,8 +64,12 @@ pub(crate) fn salvage(
     let file = disk.create(&unfinished).map_err(failed)?;
     file.write_at(0, &header.encode()).map_err(failed)?;
     let (mut end, mut next, mut lost_from) = (HEADER_BYTES, from, None);
-    'segments: for first in firsts(&**disk)? {
-        let mut segment = Walk::open(&**disk, first)?;
+    'segments: while let Some(mut segment) = segments.next() {
+        let is_needed = segments.peek().is_none_or(|following| following.segment > next);
+        if segment.is_lost() && is_needed {
+            lost_from = Some(next);
+            break 'segments;
+        }
         while let Some((first, count, payload)) = segment.next()? {
             if first < next {
                 continue;
@@ -130,10 +137,18 @@ impl Walk {
         let len = file.len().map_err(failed)?;
         let salt = match Header::read(&*file).map_err(failed)? {
             Head::Sound(header) => Some(header.salt),
-            Head::Newer(_) | Head::Damaged => None,
+            Head::Damaged => None,
+            Head::Newer(version) => {
+                return Err(Error::Newer { path: disk.path(&name), version, known: VERSION });
+            }
         };
         let (path, window) = (disk.path(&name), Window::new(file));
         Ok(Self { path, window, segment: first, offset: HEADER_BYTES, len, salt })
+    }
+
+    /// Whether there may be entries in it that nobody can find.
+    fn is_lost(&self) -> bool {
+        self.salt.is_none() && self.len > HEADER_BYTES
     }
 
     /// The first entry of the next frame, how many, and their bytes.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Batch, Error, Frame, Log, Next, Reader};
+use super::{Batch, Error, Frame, Log, Next, Reader, salvage, segment};
 use crate::disk::{
     Disk,
     simulated::{Cut, Simulated},
@@ -114,4 +114,70 @@ fn an_entry_longer_than_a_segment_has_one_for_itself() {
     assert_eq!(log.segments().list().len(), 3);
     let (_, frames) = open(&simulated.cut(Cut::Strict), 0).unwrap();
     assert_eq!(frames.iter().map(|frame| frame.count).collect::<Vec<_>>(), [1, 300, 1]);
+}
+
+/// Appends one entry, which may fail.
+fn try_append(log: &mut Log) -> bool {
+    let mut batch = Batch::new();
+    batch.entry().extend_from_slice(&[7; 100]);
+    log.append(&mut batch, 0).is_ok()
+}
+
+#[test]
+fn what_is_appended_after_a_kill_survives_a_power_cut_whatever_the_kill_left_half_done() {
+    for step in 0..60 {
+        let simulated = Simulated::default();
+        let (mut log, _) = open(&simulated, 0).unwrap();
+        let at = simulated.steps() + step;
+        simulated.fail(|faults| faults.cut_at = Some(at));
+        let acknowledged = (0..8).take_while(|_| try_append(&mut log)).count();
+        let simulated = simulated.kill();
+        let (mut log, _) = open(&simulated, 0).unwrap();
+        assert!(log.next() >= acknowledged as u64, "{step}");
+        assert!(try_append(&mut log));
+        let next = log.next();
+        let (log, _) =
+            open(&simulated.cut(Cut::Strict), 0).unwrap_or_else(|e| panic!("{step}: {e}"));
+        assert_eq!(log.next(), next, "{step}");
+    }
+}
+
+#[test]
+fn a_salvage_says_what_is_lost_with_the_last_segments_too() {
+    let simulated = Simulated::default();
+    let (mut log, _) = open(&simulated, 0).unwrap();
+    while log.segments().list().len() < 3 {
+        append(&mut log, 2);
+    }
+    let segments = log.segments().list();
+    drop(log);
+    let simulated = simulated.cut(Cut::Strict);
+    let aside = |_: &str| Err(std::io::Error::other("it is not set aside"));
+    let damage = |at: usize, byte: usize, bit: u8| {
+        let disk = simulated.copy();
+        let mut bytes = disk.bytes(&segments[at].name());
+        bytes[byte] ^= bit;
+        disk.put(&segments[at].name(), bytes);
+        disk
+    };
+    for (at, segment) in segments.iter().enumerate() {
+        let disk = damage(at, 20, 1);
+        let keep = |name: &str| {
+            disk.rename(name, &format!("{name}.kept"))?;
+            Ok(disk.path(name))
+        };
+        let salvaged = salvage(&self::disk(&disk), 0, 0, keep).unwrap();
+        assert_eq!(salvaged.lost_from, Some(segment.first), "{at}");
+    }
+    // What a later release wrote is not understood, which is no damage.
+    let disk = damage(0, 30, 1);
+    let mut bytes = disk.bytes(&segments[2].name());
+    bytes[8] += 1;
+    let check = crc32fast::hash(&bytes[..12]);
+    bytes[12..16].copy_from_slice(&check.to_le_bytes());
+    disk.put(&segments[2].name(), bytes);
+    let salvaged = salvage(&self::disk(&disk), 0, 0, aside);
+    assert!(
+        matches!(salvaged, Err(Error::Newer { version, .. }) if version == segment::VERSION + 1)
+    );
 }

@@ -96,7 +96,15 @@ fn a_password_is_shown_nowhere() {
     let config = Config::parse("etcd://user:secret@a:1,b/shop").unwrap();
     assert_eq!(config.place(), "etcd://a:1,b:2379/shop/");
     assert!(!format!("{config:?}").contains("secret"));
-    for address in ["u:secret@a", "etcd:/u:secret@a", "etcd//u:se@cret@a", "x://u:secret@a"] {
+    for address in [
+        "u:secret@a",
+        "etcd:/u:secret@a",
+        "etcd//u:se@cret@a",
+        "x://u:secret@a",
+        "etcd://u:cret/se@a",
+        "etcd://u:1/secret@a",
+        "etcd://u:cret?se@a",
+    ] {
         let said = format!("{:?}", Config::parse(address).unwrap_err());
         assert!(!said.contains("cret"), "{said}");
     }

@@ -5,7 +5,7 @@ use adapter_etcd::{Config, Error as ConfigError, Etcd};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ports::kv::{Error, Kv, Range, Transaction};
 use serde_json::{Value, json};
-use std::fs;
+use std::{fs, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -157,5 +157,32 @@ fn connections_are_encrypted_and_strangers_are_not_trusted() {
                 assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
             }
         }
+    });
+}
+
+/// Signed tokens outlive etcd, but carry the state of the permissions at which they were made.
+#[test]
+fn a_watch_whose_token_is_too_old_for_etcd_goes_on_with_another() {
+    let key = tempfile::NamedTempFile::new().unwrap();
+    fs::write(key.path(), "a key of thirty-two bytes, or so").unwrap();
+    let tokens = format!("jwt,sign-method=HS256,priv-key={},ttl=10m", key.path().display());
+    cluster::with_options(1, &["--auth-token", &tokens], "http", |mut cluster| async move {
+        let user = "shop:s%3ae%40c%2fr%25t@";
+        cluster.ready(&engine(&cluster, "", "/shop")).await;
+        administer(&cluster).await;
+        let kv = engine(&cluster, user, "/shop");
+        let mut watch = kv.watch(Range::all(), None).await.unwrap();
+        let root = json!({ "name": "root", "password": "all" });
+        let token = call(&cluster, "", "authenticate", &root).await;
+        let more = json!({ "user": "shop", "role": "guest" });
+        call(&cluster, token["token"].as_str().unwrap(), "user/grant", &more).await;
+        cluster.kill(0);
+        cluster.revive(0);
+        // Another engine, so that nothing but the watch finds out about the token.
+        let other = engine(&cluster, user, "/shop");
+        cluster.ready(&other).await;
+        other.commit(Transaction::put("a", "1")).await.unwrap();
+        let change = tokio::time::timeout(Duration::from_secs(60), watch.next()).await;
+        assert_eq!(change.expect("it goes on").unwrap().events[0].key(), "a");
     });
 }

@@ -84,6 +84,8 @@ pub trait AppBackend: Send + Sync {
 /// What is known of the instance that a listener belongs to.
 #[derive(Clone, Debug, Default)]
 pub struct Instance {
+    /// The app id, where it is not the service's name.
+    pub app_id: Option<Arc<str>>,
     /// Where it takes requests, when it does.
     pub app: Option<Channel>,
     /// Where its app API listens: some calls go back through it.
@@ -165,10 +167,18 @@ impl Protocol {
 pub struct Callee {
     /// Its name.
     pub name: ServiceName,
+    /// Its app id, where it is not its name.
+    pub app_id: Option<Arc<str>>,
     /// How its instances speak.
     pub protocol: Protocol,
     /// What requests to it carry as `dapr-api-token`.
     pub app_token: Option<Arc<str>>,
+}
+
+impl Callee {
+    pub(crate) fn app_id(&self) -> &str {
+        self.app_id.as_deref().unwrap_or(self.name.as_str())
+    }
 }
 
 /// A component, as metadata shows it.

@@ -39,7 +39,9 @@ struct Route {
     handler: Handler,
 }
 
-const GET: &[Method] = &[Method::GET];
+const GET: &[Method] = &[Method::GET, Method::HEAD];
+/// For what a GET changes: whoever only wants to look must not.
+const CHANGING_GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
 const PUT: &[Method] = &[Method::PUT];
 const DELETE: &[Method] = &[Method::DELETE];
@@ -65,8 +67,8 @@ routes! {
     [V1], SAVE, "state/{}" => state::save;
     [V1], GET, "state/{}/{}" => state::get;
     [V1], DELETE, "state/{}/{}" => state::delete;
-    [V1, ALPHA1], GET, "configuration/{}/subscribe" => configuration::subscribe;
-    [V1, ALPHA1], GET, "configuration/{}/{}/unsubscribe" => configuration::unsubscribe;
+    [V1, ALPHA1], CHANGING_GET, "configuration/{}/subscribe" => configuration::subscribe;
+    [V1, ALPHA1], CHANGING_GET, "configuration/{}/{}/unsubscribe" => configuration::unsubscribe;
     [V1, ALPHA1], GET, "configuration/{}" => configuration::get;
     [ALPHA1, V1], POST, "lock/{}" => lock::lock;
     [ALPHA1, V1], POST, "unlock/{}" => lock::unlock;

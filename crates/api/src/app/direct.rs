@@ -10,7 +10,7 @@ mod path;
 use super::{
     AppBackend, Callee, Caller, dapr,
     fault::{Code, Fault},
-    grpc,
+    grpc, native,
 };
 use base64::Engine as _;
 use bytes::Bytes;
@@ -96,7 +96,12 @@ pub(crate) fn asked<'a>(look: &Look<'a>) -> Asked<'a> {
     if is_dapr {
         return if dapr::is_known(&routed) { Asked::Dapr } else { Asked::Nothing };
     }
-    if routed.starts_with("/v1/") { Asked::Native } else { Asked::Nothing }
+    if is_native(&routed) { Asked::Native } else { Asked::Nothing }
+}
+
+/// Whether a tidy path is below the native API.
+fn is_native(path: &str) -> bool {
+    path.starts_with("/v1/")
 }
 
 fn invoke<'a>(
@@ -160,7 +165,8 @@ pub(crate) fn direct(
 ) -> Direction {
     if let Some(token) = &caller.instance.token {
         let given = text(look, TOKEN_NAME).unwrap_or_default();
-        if !crate::guard::is_same(given, token) && !WITHOUT_TOKEN.contains(&&*tidy(look.path())) {
+        let is_free = !look.is_grpc() && WITHOUT_TOKEN.contains(&&*tidy(look.path()));
+        if !crate::guard::is_same(given, token) && !is_free {
             return refuse(&Fault::token(), look.is_grpc());
         }
     }
@@ -183,7 +189,9 @@ pub(crate) fn direct(
         };
     }
     match asked(look) {
-        Asked::Dapr | Asked::Native if is_foreign(look) => refuse(&Fault::foreign(), false),
+        Asked::Dapr | Asked::Native if is_foreign(look) => {
+            refuse_in_words(&Fault::foreign(), "forbidden", look)
+        }
         Asked::Dapr | Asked::Native => here,
         Asked::Invoke(invocation) => match resolve(backend, caller, &invocation.app) {
             // An app that speaks gRPC is called by the message that stands for HTTP there.
@@ -281,14 +289,15 @@ fn address(app: &str) -> Option<String> {
     (is_web && !rest.is_empty()).then(|| format!("{}://{rest}", scheme.to_ascii_lowercase()))
 }
 
-/// To `callee`, with the headers that say who calls whom, and without those only the node needs.
+/// To `callee`, with the headers that say who calls whom, and without those only the node needs. `X-Forwarded-For` and
+/// `Forwarded` stay as they came: they are about clients from elsewhere, and every caller here has the same address.
 fn to(backend: &dyn AppBackend, caller: &Caller, callee: &Callee) -> To {
     let mut to = To::new(callee.name.clone());
     to.remove = vec![APP_ID, TOKEN];
     let values = [
         (CALLER_APP_ID, caller.app_id()),
         (CALLER_NAMESPACE, &*backend.namespace()),
-        (CALLEE_APP_ID, callee.name.as_str()),
+        (CALLEE_APP_ID, callee.app_id()),
     ];
     for (name, value) in values {
         match HeaderValue::from_str(value) {
@@ -309,6 +318,14 @@ pub(crate) fn refuse(fault: &Fault, is_grpc: bool) -> Direction {
     Direction::Refuse(if is_grpc { grpc::refusal(fault) } else { worded(fault) })
 }
 
+/// As [`refuse`], in the words of the API that is asked; `code` is what the native one calls it.
+pub(crate) fn refuse_in_words(fault: &Fault, code: &str, look: &Look<'_>) -> Direction {
+    if look.is_grpc() || !is_native(&tidy(look.path())) {
+        return refuse(fault, look.is_grpc());
+    }
+    Direction::Refuse(native::says(fault.status, code, &fault.message))
+}
+
 fn worded(fault: &Fault) -> Response<Bytes> {
     if fault.status != StatusCode::UNAUTHORIZED {
         return fault.answer();
@@ -321,9 +338,12 @@ fn worded(fault: &Fault) -> Response<Bytes> {
     answer
 }
 
-/// What the data plane says in place of an instance or of us, in the words of Dapr.
+/// What the data plane says in place of an instance or of us, in the words of the API that was asked.
 pub(crate) fn refusal(refused: &Refused<'_>) -> Response<Bytes> {
     let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if refused.service.is_none() && !refused.is_grpc && is_native(&tidy(refused.path)) {
+        return native::refusal(status, refused);
+    }
     let fault = match refused.service {
         Some(service) => {
             let fault = Fault::invoke(service.as_str(), refused.message);

@@ -115,6 +115,9 @@ impl Fault {
         if let Some(allow) = self.allow.as_ref().and_then(|text| HeaderValue::from_str(text).ok()) {
             headers.insert(header::ALLOW, allow);
         }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         answer
     }
 }

@@ -14,12 +14,17 @@ use crate::{
 use base::{InstanceId, ServiceName};
 use bytes::Bytes;
 use coordination::StoreKind;
+use futures_util::FutureExt as _;
 use http::{Response, StatusCode, request::Parts};
-use proxy::local::{BoxBody, LocalBody};
+use http_body_util::{BodyExt as _, Collected};
+use proxy::local::{BoxBody, LocalBody, Refused};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+/// The code for a body that is too large, whoever notices.
+const TOO_LARGE: &str = "payload_too_large";
 
 /// The endpoints, and the document that describes them.
 pub(crate) struct Tables {
@@ -135,7 +140,7 @@ async fn identity(context: Context<Asker>) -> Result<Answer, Problem> {
     let Asker { shared, caller } = &*context.backend;
     let identity = Identity {
         instance: caller.id.to_string(),
-        service: caller.app_id().to_owned(),
+        service: caller.id.service.to_string(),
         system: shared.backend.namespace().to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
@@ -145,6 +150,20 @@ async fn identity(context: Context<Asker>) -> Result<Answer, Problem> {
 async fn document_of(context: Context<Asker>) -> Result<Answer, Problem> {
     let document = context.document.clone();
     std::future::ready(Ok(bytes_of(StatusCode::OK, crate::answer::JSON, document))).await
+}
+
+/// What the data plane says in place of [`answer`]: that a body is too large, or malformed.
+pub(super) fn refusal(status: StatusCode, refused: &Refused<'_>) -> Response<Bytes> {
+    let is_too_large = status == StatusCode::PAYLOAD_TOO_LARGE;
+    says(status, if is_too_large { TOO_LARGE } else { refused.code }, refused.message)
+}
+
+/// An error as this API has it.
+pub(super) fn says(status: StatusCode, code: &str, message: &str) -> Response<Bytes> {
+    let (parts, body) = Problem::new(status, code, message).answer().into_parts();
+    // It is whole: there is nothing to wait for.
+    let body = body.collect().now_or_never().and_then(Result::ok);
+    Response::from_parts(parts, body.map(Collected::to_bytes).unwrap_or_default())
 }
 
 pub(super) async fn answer(
@@ -170,7 +189,7 @@ async fn route(
     let limit = shared.body_len_max(&caller);
     let body = body::read(sent, limit).await.map_err(|fault| {
         let code = if fault.status == StatusCode::PAYLOAD_TOO_LARGE {
-            "payload_too_large"
+            TOO_LARGE
         } else {
             "unreadable_body"
         };

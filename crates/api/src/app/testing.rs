@@ -126,7 +126,8 @@ impl Node {
     }
 
     pub(crate) fn offer(&self, service: &str, protocol: Protocol) {
-        let callee = Callee { name: ServiceName::new(service).unwrap(), protocol, app_token: None };
+        let name = ServiceName::new(service).unwrap();
+        let callee = Callee { name, app_id: None, protocol, app_token: None };
         self.services.lock().unwrap().insert(service.to_owned(), callee);
     }
 }

@@ -93,6 +93,9 @@ impl Store {
     fn fence(&self, fence: Option<Fence>) -> Result<Option<coordination::Fence>, Problem> {
         let Some(Fence { store, resource, token }) = fence else { return Ok(None) };
         self.keys.check(&resource)?;
+        if resource.is_empty() {
+            return Err(Problem::bad_request("the `resource` of a fence is empty"));
+        }
         let prefix = self.locks.settings(&store)?.prefix;
         let resource = format!("{}{resource}", self.keys.before(&prefix, &store));
         Ok(Some(coordination::Fence { store, resource, token }))

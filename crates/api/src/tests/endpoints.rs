@@ -235,7 +235,7 @@ async fn what_cannot_be_done_is_refused_with_a_reason_and_help() {
         ("GET /v1/servics", "", 404, "not_found", "did you mean `/v1/services`?"),
         ("GET /v1/services/", "", 404, "not_found", "no service ``"),
         ("GET /v2", "", 404, "not_found", "/v1/openapi.json"),
-        ("DELETE /v1/services/users", "", 405, "method_not_allowed", "use GET"),
+        ("DELETE /v1/services/users", "", 405, "method_not_allowed", "use GET, HEAD"),
         ("GET /v1/restart", "", 405, "method_not_allowed", "use POST"),
         ("GET /v1/logs?servce=a", "", 400, "bad_request", "did you mean `service`?"),
         ("GET /v1/logs?stream=x", "", 400, "bad_request", "one of out, err, node"),

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 const TRIES_MAX: u32 = 16;
 
 impl Shared {
-    /// Puts `next` in force and returns its version; `None`: there is nothing to delete. Tries again when somebody else
+    /// Puts `next` in force and returns its version, or the one in force when that is the same; `None`: there is nothing
+    /// to delete. Tries again when somebody else
     /// was first, as long as that is what the caller expects.
     pub(super) async fn change(
         &self,
@@ -32,6 +33,11 @@ impl Shared {
             }
             if next.value.is_none() && in_force.is_none() {
                 return Ok(None);
+            }
+            if let Some((version, entry)) = current.as_ref().filter(|(now, _)| next.is(now)) {
+                // Another node may have set it, and who asked here reads it at once all the same.
+                self.mirror.want(entry.modified);
+                return Ok(Some(version.version));
             }
             if let Some(version) = self.try_put(names, &next, current.as_ref(), by).await? {
                 return Ok(Some(version));

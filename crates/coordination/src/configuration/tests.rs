@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+mod unchanged;
+
 const STORE: &str = "configstore";
 
 async fn set(configuration: &Configuration, key: &str, value: &str) -> u64 {
@@ -218,6 +220,8 @@ async fn a_node_that_never_saw_its_engine_says_so_within_two_seconds() {
     let error = configuration.get(STORE, &Select::All).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
     assert!(before.elapsed() <= Duration::from_secs(2));
+    let text = base::ErrorChain(&error).to_string();
+    assert_eq!(text.matches("does not answer").count(), 1, "{text}");
     node.engine.memory.set_down(false);
     assert!(node.handle.settled(Duration::from_secs(60)).await);
     assert_eq!(get(&configuration, &Select::All).await, "");
@@ -339,8 +343,8 @@ async fn bad_keys_and_values_are_refused_with_the_limit() {
         set.map_or_else(|error| error.to_string(), |version| version.to_string())
     };
     let longest = "\u{1}".repeat(CONFIG_VALUE_LEN_MAX);
-    for _ in 0..2 {
-        set("k", &longest, "").await;
+    for metadata in ["1", "2"] {
+        set("k", &longest, metadata).await;
     }
     assert_eq!(set("k", &longest, "").await, "3");
     let longer = format!("{longest}x");

@@ -6,7 +6,7 @@ use crate::{
     testing::{Node, soon, until},
 };
 use base::InstanceId;
-use ports::kv::{Kv as _, Range, conformance::Failure};
+use ports::kv::{Kv as _, Range, Transaction, conformance::Failure};
 use runtime::TaskSet;
 use std::{
     sync::{Arc, Mutex},
@@ -265,4 +265,20 @@ async fn bad_names_and_unknown_stores_are_refused() {
 fn giving_back_asks_for_the_very_grant() {
     let undo = upkeep::giving_back("k", ports::kv::Revision(7));
     assert_eq!(undo.conditions[0].is, ports::kv::Is::CreatedAt(ports::kv::Revision(7)));
+}
+
+/// An engine need not name the leases of its entries, and between a look and an act anything may happen.
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_lost_while_it_is_renewed_is_not_held() {
+    let node = Node::start();
+    let locks = node.handle.locks();
+    let grant = locks.try_acquire(&request("ann")).await.unwrap().unwrap();
+    let key = "flotilla/shop/lock/lockstore/held/r";
+    let mut entry = node.engine.memory.get(key.as_bytes()).await.unwrap().unwrap();
+    entry.lease = None;
+    *node.engine.seen.lock().unwrap() = Some(entry);
+    assert_eq!(locks.renew("lockstore", "r", "ann", grant.token).await.unwrap(), TTL);
+    node.engine.memory.commit(Transaction::delete(key)).await.unwrap();
+    let lost = locks.renew("lockstore", "r", "ann", grant.token).await;
+    assert!(matches!(lost, Err(Error::NotHeld { .. })), "{lost:?}");
 }

@@ -11,6 +11,9 @@ use crate::{engine::Engine, error::Error, follow::Pause};
 use ports::kv::{self, Event, Is, Life, Outcome, Range, Revision, Transaction};
 use std::time::Duration;
 
+/// How long it is remembered that a place shall not be taken: longer than anything is under way to an engine.
+const GONE_TTL: Duration = Duration::from_secs(60);
+
 /// A place in the queue. Dropped, it is given up.
 #[derive(Debug)]
 struct Place<'a> {
@@ -69,18 +72,26 @@ impl Locks {
         }
         let standing = self.upkeep.stand();
         let lease = self.upkeep.session().await?;
-        let key = format!("{}{:016x}", names.queue, record::nonce()?);
-        let claim = self.upkeep.claim(Transaction::delete(key.clone()));
-        let transaction = Transaction::default().when(key.clone(), Is::Missing).and_put(
-            key.clone(),
-            request.owner.clone(),
-            Life::Lease(lease),
-        );
+        let nonce = format!("{:016x}", record::nonce()?);
+        let (key, gone) = (names.queue.clone() + &nonce, names.gone.clone() + &nonce);
+        // What breaks off may be done late. A place that came to be so would be nobody's, and those who wait behind it
+        // would keep its lease alive.
+        let undo = Transaction::delete(key.clone()).and_put(gone.clone(), "", Life::Ttl(GONE_TTL));
+        let claim = self.upkeep.claim(undo);
+        let transaction = Transaction::default()
+            .when(key.clone(), Is::Missing)
+            .when(gone, Is::Missing)
+            .and_put(key.clone(), request.owner.clone(), Life::Lease(lease));
         match self.engine.commit(transaction).await {
             Ok(Outcome::Committed { revision: created }) => {
+                claim.settle();
+                let claim = self.upkeep.claim(Transaction::delete(key.clone()));
                 Ok(Some(Place { key, created, claim, _standing: standing }))
             }
-            Ok(Outcome::Refused { .. }) => Ok(None),
+            Ok(Outcome::Refused { .. }) => {
+                claim.settle();
+                Ok(None)
+            }
             Err(kv::Error::LeaseGone(lease)) => {
                 claim.settle();
                 self.upkeep.session_ended(lease).await;

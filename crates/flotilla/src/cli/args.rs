@@ -117,7 +117,7 @@ pub(crate) enum Command {
     Completion(Completion),
     /// Print the version
     Version,
-    /// What Dapr's command line does: run, stop, list
+    /// What Dapr's command line does: run, stop, list, invoke
     #[command(disable_help_flag = true)]
     Dapr(Words),
     /// Answer the Dapr API for one app that somebody else starts

@@ -3,6 +3,7 @@
 //! Only what starts, stops and lists apps is there, because test programs and scripts use that. Each run is a system of its
 //! own: what was typed becomes a file in the user's state folder, and a node runs that.
 
+mod invoke;
 mod listing;
 mod screen;
 mod session;
@@ -21,18 +22,27 @@ Runs apps beside the Dapr API, which flotilla answers.
   dapr run -f FILE                 run the apps of a dapr.yaml
   dapr stop --app-id ID            stop an app, or with -f FILE all of that file
   dapr list [-o json]              show the apps that run
+  dapr invoke --app-id ID --method METHOD [--verb GET] [--data JSON | --data-file FILE]
+                                   call an app that runs
   dapr init, dapr uninstall        there is nothing to install
   dapr version                     show the version
 ";
+
+/// How help is asked for; `run` reads it among its own flags.
+const HELP_FLAGS: &[&str] = &["--help", "-h"];
 
 /// `flotilla dapr …`, or any line when the program is called `dapr`.
 pub(crate) fn run(context: &Context, words: &[String]) -> Outcome {
     let done = match words.split_first() {
         None => help(context),
+        Some((first, [flag])) if first != "run" && HELP_FLAGS.contains(&flag.as_str()) => {
+            help(context)
+        }
         Some((first, rest)) => match first.as_str() {
             "run" => task::run(context, rest),
             "stop" => listing::stop(context, rest),
             "list" => listing::list(context, rest),
+            "invoke" => invoke::invoke(context, rest),
             "init" | "uninstall" | "upgrade" => nothing_needed(context, first),
             "version" | "--version" | "-v" => version(context),
             "help" | "--help" | "-h" => help(context),
@@ -91,7 +101,8 @@ fn nothing_needed(context: &Context, what: &str) -> Outcome {
 }
 
 fn unknown(word: &str) -> Failure {
-    const VERBS: &[&str] = &["run", "stop", "list", "init", "uninstall", "version", "help"];
+    const VERBS: &[&str] =
+        &["run", "stop", "list", "invoke", "init", "uninstall", "version", "help"];
     let text = format!("`dapr {word}` is not there");
     let help = match manifest::nearest(word, VERBS.iter().copied()) {
         Some(near) => format!("did you mean `dapr {near}`?"),

@@ -82,11 +82,14 @@ async fn choose(client: Client, store: &args::Store) -> Result<Place, Failure> {
 }
 
 fn print(context: &Context, locks: &[Lock]) -> Result<(), Failure> {
+    // A list does not ask the engine how long each lease still has; a column without heading and content disappears.
+    let is_known = locks.iter().any(|lock| lock.remaining_ms.is_some());
+    let left = if is_known { "LEFT" } else { "" };
     let head = [
         ("LOCK", Align::Left),
         ("OWNER", Align::Left),
         ("TOKEN", Align::Right),
-        ("LEFT", Align::Right),
+        (left, Align::Right),
         ("VALUE", Align::Left),
         ("SINCE", Align::Left),
     ];

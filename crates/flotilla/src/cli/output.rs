@@ -139,10 +139,18 @@ impl Output {
     ///
     /// # Errors
     /// `Closed` when the reader has gone.
-    #[expect(clippy::unused_self, reason = "a command without an Output has no business to print")]
     pub(crate) fn raw(&self, text: &str) -> Result<(), Failure> {
+        self.bytes(text.as_bytes())
+    }
+
+    /// As [`Self::raw`], for what may be no text.
+    ///
+    /// # Errors
+    /// As [`Self::raw`].
+    #[expect(clippy::unused_self, reason = "a command without an Output has no business to print")]
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| unwritable(&e))
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| unwritable(&e))
     }
 
     /// Writes data and ends the line.

@@ -1,5 +1,8 @@
 //! `flotilla state`: what services keep, for people.
 
+mod repair;
+mod value;
+
 use super::{
     Context,
     args::{Keys, StateCommand},
@@ -23,7 +26,8 @@ use serde_json::value::RawValue;
 use std::time::Duration;
 
 pub(crate) async fn run(context: &Context, command: &StateCommand) -> Outcome {
-    let client = context.place()?.client();
+    let system = context.place()?;
+    let client = system.client();
     match command {
         StateCommand::Stores => stores(context, &client).await,
         StateCommand::Ls { prefix, limit, keys } => {
@@ -44,6 +48,7 @@ pub(crate) async fn run(context: &Context, command: &StateCommand) -> Outcome {
         StateCommand::Watch { prefix, keys } => {
             watch(context, &choose(client, keys).await?, keys, prefix.as_deref()).await
         }
+        StateCommand::Repair => repair::run(context, &system).await,
     }
 }
 
@@ -122,7 +127,7 @@ async fn list(
         left = left.saturating_sub(u32::try_from(page.items.len()).unwrap_or(u32::MAX));
         if context.out.is_json() {
             for item in &page.items {
-                context.out.line(&to_json(item)?.to_string())?;
+                context.out.line(&value::json_line(item)?)?;
             }
         } else {
             rows.extend(page.items.iter().map(item_row));
@@ -143,23 +148,16 @@ async fn list(
 }
 
 fn item_row(item: &Item) -> Vec<Cell> {
-    vec![visible(&item.key).into(), item.etag.clone().into(), short(&shown(item)).into()]
-}
-
-/// The value as text.
-fn shown(item: &Item) -> String {
-    let json = item.value.as_ref().map(|value| value.get());
-    let text = json.or(item.text.as_deref()).or(item.base64.as_deref());
-    text.unwrap_or_default().to_owned()
+    vec![visible(&item.key).into(), item.etag.clone().into(), short(value::shown(item)).into()]
 }
 
 async fn get(context: &Context, place: &Place, keys: &Keys, key: &str) -> Outcome {
     let item = place.client.state_item(&place.store, key, keys.service.as_deref()).await;
     let item = item.map_err(|e| locate::unanswered(&e))?;
     if context.out.is_json() {
-        context.out.json(&to_json(&item)?)?;
+        context.out.line(&value::json_line(&item)?)?;
     } else {
-        context.out.line(&shown(&item))?;
+        context.out.bytes(&value::printed(&item, context.out.is_terminal)?)?;
     }
     Ok(Exit::Success)
 }
@@ -250,10 +248,11 @@ async fn watch(context: &Context, place: &Place, keys: &Keys, prefix: Option<&st
 
 fn print(context: &Context, change: &Change) -> Result<(), Failure> {
     if context.out.is_json() {
-        return context.out.line(&to_json(change)?.to_string());
+        return context.out.line(&value::json_line(change)?);
     }
     for item in &change.put {
-        let line = format!("{}  put  {}  {}", item.etag, visible(&item.key), short(&shown(item)));
+        let line =
+            format!("{}  put  {}  {}", item.etag, visible(&item.key), short(value::shown(item)));
         context.out.line(&line)?;
     }
     for key in &change.deleted {

@@ -183,7 +183,10 @@ fn known(service: &manifest::Service, tokens: &Tokens) -> Known {
         }),
         Check::Tcp { .. } | Check::Command(_) | Check::Grpc { .. } => None,
     });
+    let is_alias = api.app_id != service.name.as_str();
+    let app_id: Option<Arc<str>> = is_alias.then(|| api.app_id.as_str().into());
     let unseen = Instance {
+        app_id: app_id.clone(),
         app: None,
         api: None,
         body_len_max: usize::try_from(api.body_max.0).ok(),
@@ -191,7 +194,7 @@ fn known(service: &manifest::Service, tokens: &Tokens) -> Known {
         app_token: app_token.clone(),
     };
     Known {
-        callee: Callee { name: service.name.clone(), protocol, app_token },
+        callee: Callee { name: service.name.clone(), app_id, protocol, app_token },
         health,
         secrets: api.secrets.clone(),
         unseen: Arc::new(unseen),

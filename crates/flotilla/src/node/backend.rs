@@ -1,8 +1,8 @@
 //! The node as the admin API sees it.
 
 use super::{
-    app::Apps, containers, control::Wishes, edges, gateway_error, handover::Asked, load, plane,
-    reload::Reloader, shared, stores, succession, traffic::Meter,
+    app::Apps, containers, control::Wishes, edges, engine::Trouble, gateway_error, handover::Asked,
+    load, plane, reload::Reloader, shared, stores, succession, traffic::Meter,
 };
 use adapter_docker::DockerHost;
 use adapter_local::LocalHost;
@@ -36,8 +36,8 @@ pub(super) struct NodeBackend {
     pub(super) reloader: Reloader,
     /// The node's own environment.
     pub(super) environment: Arc<BTreeMap<String, String>>,
-    /// Why there is no kv engine.
-    pub(super) engine_problem: Option<Diagnostic>,
+    /// Why there is no kv engine, as long as there is none.
+    pub(super) engine_trouble: Trouble,
     pub(super) meter: Meter,
     pub(super) host: Arc<LocalHost>,
     pub(super) containers: Arc<DockerHost>,
@@ -96,7 +96,7 @@ impl NodeBackend {
         let capabilities = self.host.capabilities();
         self.present(|present| {
             let mut notes = present.warnings.clone();
-            notes.extend(self.engine_problem.clone());
+            notes.extend(self.engine_trouble.problem());
             for service in &present.system.services {
                 if matches!(service.program, manifest::Program::Container(_)) {
                     continue;

@@ -169,7 +169,8 @@ impl Control {
         let api_config = admin(places, system, &beginning.sockets)?;
         let Hosts { docker, engine, local, processes } =
             hosts(options, places, system, &redacting).await?;
-        let shared = Shared::start(system, places.root(), clock, &redacting).await?;
+        let mut tasks = TaskSet::new("node");
+        let shared = Shared::start(system, places.root(), clock, &redacting, &mut tasks).await?;
         let coordination = shared.handle.clone();
         let supervisor_config = supervisor::Config {
             processes: External::around(processes.clone()),
@@ -190,7 +191,6 @@ impl Control {
         let supervising =
             supervisor::Service::take_over(supervisor_config, system.clone(), carried).await;
         let supervisor = supervising.handle();
-        let mut tasks = TaskSet::new("node");
         let meter = Meter::start(plane.gateway.clone(), clock, &mut tasks);
         let neighbours = Neighbours::start(options, plane, &wishes, &mut tasks);
         let surface = Surface::start(
@@ -214,7 +214,7 @@ impl Control {
             apps: surface.apps(),
             reloader,
             environment: shared.environment(),
-            engine_problem: shared.problem().cloned(),
+            engine_trouble: shared.trouble(),
             meter,
             host: processes,
             containers: engine,
@@ -243,6 +243,7 @@ impl Control {
                 if !takes_over {
                     supervisor.stop().await;
                 }
+                tasks.shutdown(TASKS_GRACE).await;
                 supervising.shutdown().await;
                 surface.end().await;
                 shared.close().await;
@@ -316,7 +317,11 @@ impl Control {
             () = &mut stopped => {}
             () = &mut force => loop {
                 warn!("patience is over: what still runs is killed");
-                supervisor.hurry().await;
+                // Stopping may hold what hurrying waits for, so neither may stand still for the other.
+                tokio::select! {
+                    () = &mut stopped => break,
+                    () = supervisor.hurry() => {}
+                }
                 if tokio::time::timeout(HURRY_PERIOD, &mut stopped).await.is_ok() {
                     break;
                 }

@@ -122,7 +122,9 @@ impl Peers {
                 }
             };
             seen.insert(file.clone(), (instance, address));
-            let callee = Callee { name, protocol: protocol(&entry.protocol), app_token: None };
+            let app_id = (entry.app_id != name.as_str()).then(|| entry.app_id.as_str().into());
+            let protocol = protocol(&entry.protocol);
+            let callee = Callee { name, app_id, protocol, app_token: None };
             callees.insert(entry.app_id.clone(), callee);
         }
         for (file, (instance, address)) in routed.iter() {

@@ -3,7 +3,7 @@
 use super::{
     app::{Apps, Pair, Tokens},
     door::Door,
-    engine::Engine,
+    engine::{Engine, Trouble},
     peers::Neighbours,
     plane::Plane,
     redact::Redacting,
@@ -45,7 +45,8 @@ pub(super) struct Surface {
 }
 
 impl Shared {
-    /// Opens the engine and starts coordination. An engine that cannot be opened is no error here, see [`Engine::open`].
+    /// Opens the engine and starts coordination. An engine that cannot be opened is no error here, and `tasks` go on trying:
+    /// see [`Engine::open`].
     ///
     /// # Errors
     /// When a file with secrets cannot be read, or a key file cannot be made.
@@ -54,9 +55,10 @@ impl Shared {
         state_dir: &Path,
         clock: Clock,
         logs: &Redacting,
+        tasks: &mut TaskSet,
     ) -> Result<Self, Box<Diagnostic>> {
         let environment = Arc::new(environment());
-        let engine = Engine::open(system, state_dir, &environment).await;
+        let engine = Engine::open(system, state_dir, &environment, tasks).await;
         let node = coordination::node_id(&state_dir.join("run").join("node.id"));
         let config = coordination::Config {
             kv: Arc::clone(&engine.kv),
@@ -79,9 +81,9 @@ impl Shared {
         Ok(Self { engine, service, handle, environment })
     }
 
-    /// What is wrong with it.
-    pub(super) fn problem(&self) -> Option<&Diagnostic> {
-        self.engine.problem.as_ref()
+    /// What is wrong with the engine, at any moment.
+    pub(super) fn trouble(&self) -> Trouble {
+        self.engine.trouble()
     }
 
     /// Closes what is still open.

@@ -138,10 +138,11 @@ fn the_apps_of_a_template_run_together() {
     for part in [
         "Validating config and starting app \"one\"",
         "Started Dapr with app id \"Two_2\"",
+        "Writing log files to directory : ",
         "== APP - one == ",
         "== APP - Two_2 == ",
-        "Exited App one successfully",
-        "Exited App Two_2 successfully",
+        "Exited App successfully (one)",
+        "Exited App successfully (Two_2)",
     ] {
         assert!(done.out.contains(part), "`{part}` is not in {}", done.out);
     }
@@ -168,6 +169,11 @@ fn apps_of_several_processes_find_each_other_by_name() {
         list.as_array().unwrap().iter().map(|app| app["appId"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), 2, "{list}");
     assert!(ids.contains(&"Call_Me") && ids.contains(&"me"), "{list}");
+    let invoked = place.run("dapr invoke --app-id Call_Me --method env --verb GET").expect(0);
+    assert_order(&invoked.out, &["Call_Me", "App invoked successfully"]);
+    place.run("dapr invoke -a Call_Me -m unready").expect(0);
+    place.run("dapr invoke -a Call_Me -m ready").expect(1).says("503 Service Unavailable");
+    place.run("dapr invoke -a nobody -m x").expect(1).says("not running: nobody");
     place.run("dapr stop --app-id Call_Me").expect(0).says("stopped");
     assert_eq!(callee.end(), 0, "{}", callee.said());
     assert!(callee.said().contains("Exited App successfully"), "{}", callee.said());
@@ -220,6 +226,8 @@ fn what_makes_no_sense_is_refused_with_what_there_is() {
     place.run("dapr init").expect(0).says("nothing to do");
     place.run("dapr --version").expect(0).says("Runtime version");
     place.run("dapr").expect(0).says("dapr run -f FILE");
+    place.run("dapr list --help").expect(0).says("dapr run -f FILE");
+    place.run("dapr invoke --app-id a").expect(1).says("`--method` are needed");
     place.run("daprd").expect(2).says("`--app-id` is missing");
     place.run("daprd --app-id a run").expect(2).says("not a flag");
     place.run("daprd --version").expect(0);

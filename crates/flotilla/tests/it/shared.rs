@@ -2,6 +2,8 @@
 
 mod api;
 mod engine;
+mod repair;
+mod values;
 mod verbs;
 
 use crate::kit::{

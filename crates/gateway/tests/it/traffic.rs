@@ -87,6 +87,7 @@ pub(crate) fn system(listen: Option<SocketAddr>, routes: &[(&str, &str)]) -> Sys
         admin: SocketAddr::from((LOOPBACK, 8081)),
         admin_place: None,
         coordination: manifest::Coordination::default(),
+        events: manifest::Events::default(),
     }
 }
 

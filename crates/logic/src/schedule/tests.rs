@@ -1,15 +1,26 @@
 use super::*;
 
-/// Reads `2026-03-09 12:30`.
+mod plan;
+mod span;
+
+/// Reads `2026-03-09 12:30` or `2026-03-09 12:30:15`.
 fn civil(text: &str) -> Civil {
     let parts: Vec<i32> = text.split(['-', ' ', ':']).map(|part| part.parse().unwrap()).collect();
     let small = |at: usize| u8::try_from(parts[at]).unwrap();
-    Civil { year: parts[0], month: small(1), day: small(2), hour: small(3), minute: small(4) }
+    let second = if parts.len() > 5 { small(5) } else { 0 };
+    Civil {
+        year: parts[0],
+        month: small(1),
+        day: small(2),
+        hour: small(3),
+        minute: small(4),
+        second,
+    }
 }
 
 /// The next times after `from`.
 fn check(schedule: &str, from: &str, expected: &[&str]) {
-    let schedule = Schedule::parse(schedule).unwrap();
+    let schedule = Schedule::parse_seconds(schedule).unwrap();
     let mut now = civil(from);
     for expected in expected {
         now = schedule.next_after(now).unwrap();
@@ -31,6 +42,19 @@ fn every_field_is_followed() {
         &["2026-03-01 00:05", "2026-03-01 00:25", "2026-03-01 00:45"],
     );
     check("0 0 31 * *", "2026-04-01 00:00", &["2026-05-31 00:00", "2026-07-31 00:00"]);
+}
+
+#[test]
+fn six_fields_begin_with_the_second() {
+    check("*/20 * * * * *", "2026-12-31 23:59:20", &["2026-12-31 23:59:40", "2027-01-01 00:00"]);
+    check("0 30 * * * *", "2026-03-01 10:30", &["2026-03-01 11:30"]);
+    check("5 15 3 * * MON", "2026-03-02 03:15:04", &["2026-03-02 03:15:05", "2026-03-09 03:15:05"]);
+    check("30 0 0,12 * * *", "2026-03-01 00:00:30", &["2026-03-01 12:00:30"]);
+    check("* * * * *", "2026-03-01 10:30:59", &["2026-03-01 10:31"]);
+    let error = Schedule::parse_seconds("* * *").expect_err("too few").to_string();
+    assert!(error.contains("six fields") && error.contains("has 3"), "{error}");
+    let error = Schedule::parse_seconds("60 * * * * *").expect_err("no second").to_string();
+    assert!(error.contains("`60` is no second"), "{error}");
 }
 
 #[test]

@@ -62,8 +62,8 @@ pub enum Life {
     Endless,
     /// As long as a lease that was granted before.
     Lease(LeaseId),
-    /// As long as a lease of its own, which the engine grants with the transaction and forgets with the entry. Whole
-    /// seconds, rounded up; 1 s to [`TTL_MAX`].
+    /// As long as a lease of its own, which the engine grants with the transaction and forgets with the entry, or when
+    /// its time is over at the latest. Whole seconds, rounded up; 1 s to [`TTL_MAX`].
     Ttl(Duration),
 }
 

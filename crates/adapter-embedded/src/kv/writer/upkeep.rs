@@ -45,6 +45,8 @@ impl Writer {
                 for command in self.state.waiting.drain(..) {
                     command.refuse(self.shared.unavailable(Arc::new(trouble.clone())));
                 }
+                // Leases whose time is over would wake the writer again at once, and for nothing.
+                self.state.expiry_at = self.shared.now() + millis(EXPIRY_PAUSE);
                 return false;
             }
             self.shared.desk.done.notified().await;

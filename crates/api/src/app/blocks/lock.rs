@@ -2,7 +2,7 @@
 
 use super::{any_store, words};
 use crate::app::{Caller, Shared, fault::Fault};
-use coordination::{Error, LockRequest, Released, StoreKind};
+use coordination::{Error, KeyPrefix, LockRequest, Released, StoreKind};
 use std::time::Duration;
 
 /// What became of an unlock, numbered as on the wire.
@@ -30,12 +30,21 @@ pub(crate) fn check(shared: &Shared, caller: &Caller, store: &str) -> Result<(),
     }
 }
 
-fn check_names(store: &str, resource: &str, owner: &str) -> Result<(), Fault> {
+/// `refuse` has the words of the operation.
+fn check_names(
+    store: &str,
+    resource: &str,
+    owner: &str,
+    refuse: fn(String) -> Fault,
+) -> Result<(), Fault> {
     if resource.is_empty() {
         return Err(Fault::lock_empty(store, "ResourceId"));
     }
     if owner.is_empty() {
         return Err(Fault::lock_empty(store, "LockOwner"));
+    }
+    if resource.contains(KeyPrefix::SEPARATOR) {
+        return Err(refuse(format!("input key/keyPrefix '{resource}' can't contain '||'")));
     }
     Ok(())
 }
@@ -50,7 +59,7 @@ pub(crate) async fn try_lock(
     expiry_s: i64,
 ) -> Result<bool, Fault> {
     check(shared, caller, store)?;
-    check_names(store, resource, owner)?;
+    check_names(store, resource, owner, Fault::lock)?;
     let expiry = u64::try_from(expiry_s).ok().filter(|seconds| *seconds > 0);
     let expiry = expiry.ok_or_else(|| Fault::lock_expiry(store))?;
     let refuse = |e: Error| Fault::lock(words(&e)).of(&e);
@@ -70,7 +79,7 @@ pub(crate) async fn unlock(
     owner: &str,
 ) -> Result<Unlocked, Fault> {
     check(shared, caller, store)?;
-    check_names(store, resource, owner)?;
+    check_names(store, resource, owner, Fault::unlock)?;
     let refuse = |e: Error| Fault::unlock(words(&e)).of(&e);
     let locks = shared.coordination.locks();
     let resource = locks.resource(store, &caller.id.service, resource).map_err(refuse)?;

@@ -30,7 +30,8 @@ impl AppBackend for Node {
         };
         let own = if name == "Odd_Name" { "odd-name" } else { name };
         let app_token = (name == "users").then(|| "app-secret".into());
-        Some(Callee { name: ServiceName::new(own).unwrap(), protocol, app_token })
+        let app_id = (own != name).then(|| name.into());
+        Some(Callee { name: ServiceName::new(own).unwrap(), app_id, protocol, app_token })
     }
 
     fn may_call(&self, _: &ServiceName, callee: &ServiceName) -> bool {
@@ -282,6 +283,9 @@ fn a_token_is_asked_for_everything_but_health() {
     let kind = ("content-type", "application/grpc");
     let call = leads("POST /dapr.proto.runtime.v1.Dapr/GetState", &[kind]);
     assert_eq!(call, "200 grpc 16 invalid api token");
+    // A call that is forwarded is no question for health, whatever its method is called.
+    let call = leads("POST /v1.0/healthz", &[kind, ("dapr-app-id", "users")]);
+    assert_eq!(call, "200 grpc 16 invalid api token");
 }
 
 #[test]
@@ -339,6 +343,7 @@ fn what_the_data_plane_refuses_is_said_in_the_words_of_dapr() {
         status,
         code,
         message: "nobody is there",
+        path: "/v1.0/state/s",
         service,
         retry_after_s: Some(2),
         is_grpc,

@@ -104,6 +104,12 @@ async fn a_lock_is_taken_and_given_back() {
             assert_eq!(says(&rig, &line, body).await, expected);
         }
     }
+    let bar = r#"{"resourceId":"a||b","lockOwner":"a","expiryInSeconds":60}"#;
+    let message = "failed to try acquiring lock: input key/keyPrefix 'a||b' can't contain '||'";
+    assert_eq!(says(&rig, path, bar).await, fault(500, "ERR_TRY_LOCK", message));
+    let message = "failed to release lock: input key/keyPrefix 'a||b' can't contain '||'";
+    let line = "POST /v1.0-alpha1/unlock/lockstore";
+    assert_eq!(says(&rig, line, bar).await, fault(500, "ERR_UNLOCK", message));
     for expiry in ["0", "-5", "null"] {
         let body = format!(r#"{{"resourceId":"r","lockOwner":"a","expiryInSeconds":{expiry}}}"#);
         let message = "ExpiryInSeconds is not positive in lock store lockstore";
@@ -320,25 +326,37 @@ async fn what_is_not_there_says_which_block_is_missing() {
 }
 
 #[tokio::test]
+async fn an_app_goes_by_its_app_id_where_its_service_cannot() {
+    let rig = Rig::new().await;
+    rig.node.put(CALLER, Instance { app_id: Some("Web_App".into()), ..Instance::default() });
+    assert_eq!(ask(&rig, "GET /v1.0/metadata", "").await.json()["id"], "Web_App");
+    assert_eq!(says(&rig, "GET /v1.0/healthz?appid=Web_App", "").await, "204");
+    assert_eq!(ask(&rig, "GET /v1.0/healthz?appid=web", "").await.status, 500);
+    assert_eq!(ask(&rig, "GET /v1/instance", "").await.json()["service"], "web");
+}
+
+#[tokio::test]
 async fn a_known_path_names_the_methods_it_takes() {
     let rig = Rig::new().await;
     for (line, allow) in [
         ("PATCH /v1.0/state/statestore", "POST, PUT"),
         ("GET /v1.0/state/statestore", "POST, PUT"),
-        ("PATCH /v1.0/state/statestore/a", "DELETE, GET"),
-        ("PATCH /v1.0/state/statestore/bulk", "DELETE, GET, POST, PUT"),
-        ("POST /v1.0/configuration/configstore", "GET"),
+        ("PATCH /v1.0/state/statestore/a", "DELETE, GET, HEAD"),
+        ("PATCH /v1.0/state/statestore/bulk", "DELETE, GET, HEAD, POST, PUT"),
+        ("POST /v1.0/configuration/configstore", "GET, HEAD"),
         ("GET /v1.0-alpha1/lock/lockstore", "POST"),
-        ("POST /v1.0/secrets/secretstore/a", "GET"),
-        ("POST /v1.0/metadata", "GET"),
+        ("POST /v1.0/secrets/secretstore/a", "GET, HEAD"),
+        ("POST /v1.0/metadata", "GET, HEAD"),
         ("POST /v1.0/metadata/a", "PUT"),
         ("GET /v1.0/shutdown", "POST"),
-        ("HEAD /v1.0/healthz", "GET"),
+        ("HEAD /v1.0/configuration/configstore/subscribe", "GET"),
     ] {
         let reply = ask(&rig, line, "").await;
         assert_eq!((reply.status, reply.header("allow")), (405, allow), "{line}");
         assert_eq!(reply.json()["errorCode"], "ERR_METHOD_NOT_ALLOWED");
     }
+    assert_eq!(ask(&rig, "HEAD /v1.0/healthz", "").await.status, 204);
+    assert_eq!(ask(&rig, "HEAD /v1.0/metadata", "").await.status, 200);
     // A key may be called as an operation is.
     assert_eq!(says(&rig, "GET /v1.0/state/statestore/bulk", "").await, "204");
 }
@@ -346,11 +364,10 @@ async fn a_known_path_names_the_methods_it_takes() {
 #[tokio::test]
 async fn a_listener_whose_instance_has_ended_says_so() {
     let rig = Rig::new().await;
-    for line in ["GET /v1.0/metadata", "GET /v1/stores"] {
-        let reply = ask_as(&rig, "gone/7", line, &[], "").await;
-        assert_eq!(
-            (reply.status, &reply.json()["message"]),
-            (503, &"the instance this port belonged to has ended".into())
-        );
-    }
+    let message = "the instance this port belonged to has ended";
+    let reply = ask_as(&rig, "gone/7", "GET /v1.0/metadata", &[], "").await;
+    assert_eq!((reply.status, &reply.json()["message"]), (503, &message.into()));
+    let reply = ask_as(&rig, "gone/7", "GET /v1/stores", &[], "").await;
+    assert_eq!(reply.code(), (503, "gone".into()));
+    assert_eq!(reply.json()["error"]["message"], message);
 }

@@ -1,8 +1,9 @@
 //! The native API.
 
 use super::*;
-use crate::tests::schema::errors;
+use crate::{app::direct::refusal, tests::schema::errors};
 use coordination::{LockRequest, Secret};
+use proxy::local::Refused;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -206,6 +207,60 @@ async fn a_conflict_in_a_transaction_is_409_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_fence_without_a_resource_is_no_fence() {
+    let rig = Rig::new().await;
+    let line = "DELETE /v1/state/statestore/keys/a";
+    let reply = ask_as(&rig, CALLER, line, &[("flotilla-fence", "lockstore//1")], "").await;
+    assert_eq!(reply.code(), (400, "bad_request".into()), "{reply:?}");
+    let fence = r#"{"store":"lockstore","resource":"","token":1}"#;
+    let body = format!(r#"{{"operations":[{{"delete":{{"key":"a","fence":{fence}}}}}]}}"#);
+    let reply = ask_as(&rig, CALLER, "POST /v1/state/statestore/transact", &[JSON], body).await;
+    assert_eq!(reply.code(), (400, "bad_request".into()), "{reply:?}");
+    assert!(reply.text().contains("`resource`"), "{reply:?}");
+}
+
+#[test]
+fn what_the_data_plane_refuses_has_the_shape_of_the_api_that_was_asked() {
+    let body = |status, code, path| {
+        let refused = Refused {
+            status,
+            code,
+            message: "no",
+            path,
+            service: None,
+            retry_after_s: None,
+            is_grpc: false,
+        };
+        let answer = refusal(&refused);
+        assert_eq!(answer.status(), status);
+        serde_json::from_slice::<Value>(answer.body()).unwrap()
+    };
+    for path in ["/v1/state/s/keys/k?ttl_ms=1", "//v1/state"] {
+        let large = body(413, "body_too_large", path);
+        assert_eq!(large["error"]["code"], "payload_too_large", "{path}");
+        let bad = body(400, "bad_request", path);
+        assert_eq!(
+            (&bad["error"]["code"], &bad["error"]["message"]),
+            (&"bad_request".into(), &"no".into())
+        );
+    }
+    for path in ["/v1.0/state/s", "/other", "", "*", "/v1"] {
+        assert_eq!(body(413, "body_too_large", path)["errorCode"], "ERR_BODY_READ", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_in_a_browser_is_told_so_in_the_words_of_this_api() {
+    let rig = Rig::new().await;
+    let origin = [("origin", "https://evil.example")];
+    let reply = ask_as(&rig, CALLER, "GET /v1/stores", &origin, "").await;
+    assert_eq!(reply.code(), (403, "forbidden".into()), "{reply:?}");
+    let rebound = [("host", "evil.example:3500")];
+    let reply = ask_as(&rig, CALLER, "GET /v1.0/metadata", &rebound, "").await;
+    assert_eq!((reply.status, &reply.json()["errorCode"]), (403, &"ERR_FORBIDDEN".into()));
+}
+
+#[tokio::test]
 async fn a_lost_lock_refuses_the_writes_that_depend_on_it() {
     let rig = Rig::new().await;
     let acquire = async |owner: &str| {
@@ -272,7 +327,14 @@ async fn what_cannot_be_done_is_refused_with_a_reason_and_help() {
     for (line, body, status, code, words) in [
         ("GET /v1/state/statstore/keys", "", 404, "unknown_store", "did you mean `statestore`?"),
         ("GET /v1/stat", "", 404, "not_found", "/v1/"),
-        ("PATCH /v1/state/statestore/keys/a", "", 405, "method_not_allowed", "GET, PUT, DELETE"),
+        (
+            "PATCH /v1/state/statestore/keys/a",
+            "",
+            405,
+            "method_not_allowed",
+            "GET, HEAD, PUT, DELETE",
+        ),
+        ("HEAD /v1/state/statestore/watch", "", 405, "method_not_allowed", "use GET"),
         ("GET /v1/state/statestore/keys?prefx=a", "", 400, "bad_request", "did you mean `prefix`?"),
         ("GET /v1/state/statestore/keys?service=users", "", 400, "bad_request", "service"),
         ("GET /v1/state/statestore/keys/a%7C%7Cb", "", 400, "bad_request", "contains `||`"),

@@ -36,6 +36,7 @@ async fn writes_and_reads_of_state_and_locks_are_503_and_name_the_engine() {
         let said = reply.json();
         assert_eq!((reply.status, said["errorCode"].as_str()), (503, Some(code)), "{line}: {said}");
         assert!(said["message"].as_str().unwrap().contains("memory"), "{line}: {said}");
+        assert_eq!(reply.header("retry-after"), "1", "{line}");
     }
     for (line, body) in [
         ("GET /v1/state/statestore/keys", ""),

@@ -182,3 +182,38 @@ async fn a_wait_that_ends_while_the_engine_is_away_says_so() {
     let (bob, ()) = tokio::join!(waiting_for, outage);
     assert!(matches!(bob, Err(Error::Unavailable { .. })), "{bob:?}");
 }
+
+/// An engine may do late what nobody waits for any more. A place in the queue that came to be so would have nobody who
+/// leaves it, and a lease that those who wait behind it keep alive.
+#[tokio::test(start_paused = true)]
+async fn a_place_that_is_taken_too_late_is_none() {
+    let node = Node::start();
+    let locks = node.handle.locks();
+    locks.try_acquire(&LockRequest { ttl: LONG, ..request("ann") }).await.unwrap().unwrap();
+    let mut tasks = TaskSet::new("waiters");
+    for owner in ["zoe", "bob"] {
+        let locks = node.handle.locks();
+        tasks.spawn("waiter", move |_| async move {
+            locks.acquire(&request(owner), LONG).await.unwrap().unwrap();
+            release(&locks, owner).await;
+        });
+        if owner == "zoe" {
+            until_waiting(&node, 1).await;
+            *node.engine.late.lock().unwrap() = Some(Vec::new());
+        }
+    }
+    let late = || node.engine.late.lock().unwrap().as_ref().and_then(|late| late.first().cloned());
+    until("it stands in the queue", || async { late().is_some() }).await;
+    let late = late().unwrap();
+    node.engine.calls();
+    *node.engine.late.lock().unwrap() = None;
+    until_waiting(&node, 2).await;
+    until("the first place is given back", || async {
+        node.engine.writes.load(std::sync::atomic::Ordering::SeqCst) >= 2
+    })
+    .await;
+    node.engine.memory.commit(late).await.unwrap();
+    assert_eq!(waiting(&node).await, 2);
+    release(&locks, "ann").await;
+    assert!(soon("both had it", tasks.join(LONG)).await);
+}

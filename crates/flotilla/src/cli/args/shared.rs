@@ -85,6 +85,8 @@ pub(crate) enum StateCommand {
         #[command(flatten)]
         keys: Keys,
     },
+    /// Make a damaged store of this folder one that can be opened; no node may have it open
+    Repair,
 }
 
 /// `lock`

@@ -10,6 +10,7 @@ use crate::cli::{
 use api::{Client, client::Stream, wire};
 use std::{
     collections::BTreeSet,
+    path::PathBuf,
     sync::mpsc,
     time::{Duration, Instant},
 };
@@ -31,6 +32,8 @@ const EXITS: &[&str] = &["exit code ", "killed by ", "crashed with ", "aborted w
 pub(super) struct Setup {
     pub(super) out: Output,
     pub(super) client: Client,
+    /// Where the apps' lines are kept.
+    pub(super) logs: PathBuf,
     pub(super) style: Style,
     pub(super) apps: Vec<App>,
     pub(super) node: watch::Receiver<NodeState>,
@@ -209,18 +212,19 @@ impl Screen {
 
     fn app_ended(&mut self, app: &App, service: &wire::Service, failed: bool) {
         self.ending.failed |= failed;
+        // After the words that scripts look for.
         let of = match self.setup.style {
-            Style::Several => format!(" {}", app.app_id),
+            Style::Several => format!(" ({})", app.app_id),
             Style::Single | Style::Daemon => String::new(),
         };
         if !failed {
-            self.farewells.push(format!("✅  Exited App{of} successfully"));
+            self.farewells.push(format!("✅  Exited App successfully{of}"));
             return;
         }
         let exit = service.instances.iter().find_map(|instance| instance.last_exit.as_deref());
         let problem = service.problem.as_ref().map(|problem| problem.message.as_str());
         let why = exit.or(problem).unwrap_or("it could not be started");
-        self.farewells.push(format!("❌  The App process{of} exited with error code: {why}"));
+        self.farewells.push(format!("❌  The App process exited with error code: {why}{of}"));
     }
 
     fn say_farewells(&mut self) -> Result<(), Failure> {
@@ -243,6 +247,8 @@ impl Screen {
                     self.line(&format!(
                         "ℹ️  Started Dapr with app id \"{app_id}\". HTTP Port: {http_port}. gRPC Port: {grpc_port}"
                     ))?;
+                    let logs = self.setup.logs.display();
+                    self.line(&format!("ℹ️  Writing log files to directory : {logs}"))?;
                 }
                 self.line(
                     "✅  You're up and running! Both Dapr and your app logs will appear here.\n",
@@ -275,7 +281,7 @@ impl Screen {
         for app in self.setup.apps.iter().filter(|app| !self.ended.contains(&app.name)) {
             match self.setup.style {
                 Style::Several => {
-                    self.line(&format!("✅  Exited App {} successfully", app.app_id))?;
+                    self.line(&format!("✅  Exited App successfully ({})", app.app_id))?;
                 }
                 Style::Single | Style::Daemon => self.line("✅  Exited App successfully")?,
             }

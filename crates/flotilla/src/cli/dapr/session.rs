@@ -182,11 +182,18 @@ impl Session {
         })?;
         log::start(log_file, context.verbose);
         let (peers, _published) = self.publish(context);
+        if self.style != Style::Daemon {
+            let folder = self.folder.display();
+            context.out.say(&format!(
+                "what runs here is a system of its own: `flotilla -f {folder}` with ps, logs, state, config, secrets acts on it"
+            ));
+        }
         let halt = watch::Sender::new(Halt::No);
         let state = watch::Sender::new(NodeState::Starting);
         let setup = screen::Setup {
             out: context.out,
             client: place.client(),
+            logs: place.state().join("logs"),
             style: self.style,
             apps: self.apps.clone(),
             node: state.subscribe(),

@@ -1,14 +1,22 @@
 //! Signals that end a node: the first one gently, the second one at once.
 
 use crate::cli::ui::Halt;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
+    time::Instant,
 };
+
+/// Signals so close to each other are one wish: a terminal signals the whole group, and a program that started this one (npm,
+/// timeout) passes on what it got.
+const TOGETHER: Duration = Duration::from_millis(300);
 
 /// Which wish follows another one.
 fn harder(halt: Halt) -> Halt {
@@ -35,6 +43,7 @@ pub(crate) async fn watch(
         tracing::error!("signals cannot be received; stop the system with `flotilla down`");
         return std::future::pending().await;
     };
+    let mut last: Option<Instant> = None;
     loop {
         let is_interrupt = tokio::select! {
             _ = int.recv() => true,
@@ -49,7 +58,10 @@ pub(crate) async fn watch(
         if is_interrupt {
             interrupted.store(true, Ordering::Relaxed);
         }
-        halt.send_modify(|present| *present = harder(*present));
+        if last.is_none_or(|last| last.elapsed() > TOGETHER) {
+            last = Some(Instant::now());
+            halt.send_modify(|present| *present = harder(*present));
+        }
     }
 }
 

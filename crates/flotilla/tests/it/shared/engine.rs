@@ -153,7 +153,7 @@ gateway: { listen: GATEWAY, routes: { /: web } }
 }
 
 /// The newest file of the log.
-fn segment(system: &System) -> PathBuf {
+pub(super) fn segment(system: &System) -> PathBuf {
     let mut found = Vec::new();
     let mut folders = vec![system.dir().join(".flotilla/data/kv")];
     while let Some(folder) = folders.pop() {

@@ -17,7 +17,7 @@ config: { configstore: { values: { 'checkout.limit': '10' } } }
 ";
 
 /// Runs `flotilla` with words of which one may have spaces, and with a standard input.
-fn with_input(system: &System, words: &[&str], input: &str) -> crate::kit::Done {
+pub(super) fn with_input(system: &System, words: &[&str], input: &str) -> crate::kit::Done {
     let file = system.dir().join("input");
     fs::write(&file, input).unwrap();
     let mut command = system.command(env!("CARGO_BIN_EXE_flotilla"));
@@ -207,6 +207,9 @@ fn a_command_runs_under_a_lock_and_nobody_else_meanwhile() {
         locks["locks"].as_array()?.first().cloned()
     });
     assert_eq!(held["resource"], "deploy");
+    let listed = system.flotilla("lock ls").expect(0).says("deploy");
+    assert!(!listed.out.contains("LEFT"), "a list does not know it: {listed:?}");
+    system.flotilla("lock show deploy").expect(0).says("LEFT");
     let other = system.flotilla("lock run deploy --wait 1s -- echo never");
     assert!(other.code == 5 && !other.out.contains("never"), "{other:?}");
     holder.stdin.take().unwrap().write_all(b"go\n").unwrap();

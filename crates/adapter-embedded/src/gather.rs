@@ -18,7 +18,7 @@ const PAUSE: u32 = 32;
 
 /// Decides how long a group stays open.
 #[derive(Debug, Default)]
-pub(super) struct Gather {
+pub(crate) struct Gather {
     /// How many may come back.
     answered: usize,
     wait: Duration,
@@ -28,14 +28,14 @@ pub(super) struct Gather {
 
 /// A group that is open.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(crate) struct Open {
     expected: usize,
     until: Option<Instant>,
 }
 
 impl Gather {
     /// Opens a group for which `waiting` commands are there.
-    pub(super) fn open(&mut self, waiting: usize) -> Open {
+    pub(crate) fn open(&mut self, waiting: usize) -> Open {
         let is_worth_it = self.pause == 0 && self.answered > 1 && !self.wait.is_zero();
         self.pause = self.pause.saturating_sub(1);
         let until = is_worth_it.then(|| Instant::now() + self.wait);
@@ -43,7 +43,7 @@ impl Gather {
     }
 
     /// Notes what became of a group: how many were in it, and how long the disk took.
-    pub(super) fn close(&mut self, open: &Open, count: usize, took: Duration) {
+    pub(crate) fn close(&mut self, open: &Open, count: usize, took: Duration) {
         if open.until.is_some() && count < open.expected / 4 * 3 {
             self.pause = PAUSE;
         }
@@ -54,7 +54,7 @@ impl Gather {
 
 impl Open {
     /// Whether more may come within the time, when `count` are in it. Lets others run before it says so.
-    pub(super) fn waits(&self, count: usize) -> bool {
+    pub(crate) fn waits(&self, count: usize) -> bool {
         let waits = count < self.expected && self.until.is_some_and(|until| Instant::now() < until);
         if waits {
             std::thread::yield_now();
