@@ -138,5 +138,6 @@ pub(crate) fn system(services: &[Make]) -> System {
         admin: ([127, 0, 0, 1], 0).into(),
         admin_place: None,
         coordination: manifest::Coordination::default(),
+        events: manifest::Events::default(),
     }
 }

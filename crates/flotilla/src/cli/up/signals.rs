@@ -14,7 +14,7 @@ use tokio::{
     time::Instant,
 };
 
-/// Signals so close to each other are one wish: a terminal signals the whole group, and a program that started this one (npm,
+/// Equal signals so close to each other are one wish: a terminal signals the whole group, and a program that started this one (npm,
 /// timeout) passes on what it got.
 const TOGETHER: Duration = Duration::from_millis(300);
 
@@ -43,7 +43,7 @@ pub(crate) async fn watch(
         tracing::error!("signals cannot be received; stop the system with `flotilla down`");
         return std::future::pending().await;
     };
-    let mut last: Option<Instant> = None;
+    let mut last: Option<(bool, Instant)> = None;
     loop {
         let is_interrupt = tokio::select! {
             _ = int.recv() => true,
@@ -58,8 +58,10 @@ pub(crate) async fn watch(
         if is_interrupt {
             interrupted.store(true, Ordering::Relaxed);
         }
-        if last.is_none_or(|last| last.elapsed() > TOGETHER) {
-            last = Some(Instant::now());
+        let is_same =
+            |(kind, at): (bool, Instant)| kind == is_interrupt && at.elapsed() <= TOGETHER;
+        if !last.is_some_and(is_same) {
+            last = Some((is_interrupt, Instant::now()));
             halt.send_modify(|present| *present = harder(*present));
         }
     }
