@@ -17,10 +17,12 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("go", "golang-go"),
     ("ip", "iproute2"),
     ("iptables", "iptables"),
+    ("nats-server", "nats-server"),
     ("nginx", "nginx-light"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("openssl", "openssl"),
+    ("pg_lsclusters", "postgresql"),
     ("python3", "python3"),
     ("wrk", "wrk"),
 ];

@@ -67,6 +67,7 @@ codes! {
     EXPOSED = 35, "the gateway lets more in than it seems";
     KV_STORE = 36, "the kv engine cannot be used";
     SECRET = 37, "a secret is not known or cannot be used";
+    BROKER = 38, "the broker or the event store cannot be used";
 }
 
 impl Code {

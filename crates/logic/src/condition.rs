@@ -71,6 +71,9 @@ pub enum Kind {
     Fields,
 }
 
+/// What conditions on events may refer to: `event.type` and the other attributes, `event.data.x` where the data is JSON.
+pub const EVENT: &[Variable] = &[Variable { name: "event", kind: Kind::Map }];
+
 /// A value of a variable.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the names say it")]

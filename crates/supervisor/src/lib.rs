@@ -38,5 +38,6 @@ pub use board::{EVENTS_MAX, Event};
 pub use config::{Carried, Config, PortCheck, PortHolder, RunRequest, Target};
 pub use error::Error;
 pub use portbook::{PORT_COUNT, PORT_FIRST, port_is_free};
+pub use recipe::database_path;
 pub use service::{BUILDS_MAX, Handle, INSTANCES_MAX, Service};
 pub use status::*;

@@ -206,8 +206,8 @@ fn inner_port(service: &Service, outer: Option<u16>) -> Option<u16> {
     }
 }
 
-/// Where a service's SQLite database is.
-pub(crate) fn database_path(state_dir: &Path, service: &ServiceName) -> std::path::PathBuf {
+/// A service's own database, a file below the state folder.
+pub fn database_path(state_dir: &Path, service: &ServiceName) -> std::path::PathBuf {
     state_dir.join("data").join(service.as_str()).join(format!("{service}.db"))
 }
 

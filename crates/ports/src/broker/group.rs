@@ -26,7 +26,7 @@ pub enum Order {
     #[default]
     None,
     /// Messages of one key: one is delivered when those before it are settled. One that waits for its next attempt holds up
-    /// its own key only, as far as [`Capabilities::parallel_keys`] says. Messages without a key hold up nothing.
+    /// its own key only, as far as [`super::Capabilities::parallel_keys`] says. Messages without a key hold up nothing.
     Key,
 }
 
@@ -44,7 +44,7 @@ pub struct GroupConfig {
     /// What is kept in order.
     pub order: Order,
     /// Whether it goes on where it was after its last subscription has ended. If not, it is forgotten about
-    /// [`EPHEMERAL_GRACE`] later, and with the engine.
+    /// [`super::EPHEMERAL_GRACE`] later, and with the engine.
     pub durable: bool,
 }
 

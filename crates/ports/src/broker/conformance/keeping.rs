@@ -4,7 +4,7 @@ use super::{
     World,
     kit::{
         LONG, as_strs, from_start, message, numbers, ok, patiently, publish, publish_all, read,
-        read_all, status, subscribe, take, text, texts, topic, until, with_topic,
+        read_all, status, subscribe, take, text, texts, topic, until, with_topic, within,
     },
 };
 use crate::broker::{Broker, Message, NewMessage, Offset, Start, TopicConfig, TopicName};
@@ -118,9 +118,21 @@ pub async fn what_is_too_old_goes_and_nothing_else(world: &dyn World) {
         assert!(after - begin < super::PATIENCE, "nothing goes: {status:?}");
         world.pass(retain / 4).await;
     }
-    let last = published.last().expect("there are some").1;
-    let kept = read_to(world, broker, &topic, last).await;
-    assert!(kept[0].offset > published[0].1, "{kept:?}");
-    let next = ok(patiently(world, "what is left", group.next(10)).await);
-    assert!(next[0].message.offset > published[0].1, "{next:?}");
+    // While somebody goes on publishing, because what is left would soon be too old as well.
+    let mut reader = ok(broker.read(&topic, Start::Beginning).await);
+    let (mut kept, mut delivered) = (None, None);
+    let (mut kept_next, mut delivered_next) = (reader.next(10), group.next(10));
+    until!(world, "what is left is read and delivered", {
+        publish(broker, &topic, message("m")).await;
+        if kept.is_none() {
+            kept = within(world, retain, &mut kept_next).await.map(ok);
+        }
+        if delivered.is_none() {
+            delivered = within(world, retain, &mut delivered_next).await.map(ok);
+        }
+        kept.is_some() && delivered.is_some()
+    });
+    let kept = kept.expect("it was read")[0].offset;
+    let delivered = delivered.expect("it was delivered")[0].message.offset;
+    assert!(kept > published[0].1 && delivered > published[0].1, "{kept} {delivered}");
 }

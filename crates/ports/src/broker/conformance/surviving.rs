@@ -207,9 +207,10 @@ pub async fn an_ephemeral_group_ends_with_the_engine(world: &dyn World) {
     let broker = world.open().await;
     let topic = with_topic(&*broker).await;
     let config = GroupConfig { durable: false, ..from_start(SHORT) };
-    let _subscription = subscribe(&*broker, &topic, "passing", config).await;
+    let subscription = subscribe(&*broker, &topic, "passing", config).await;
     drop(subscribe(&*broker, &topic, "stays", from_start(SHORT)).await);
     let Some(broker) = world.restart().await else { return };
+    drop(subscription);
     until!(world, "it is forgotten", {
         let groups = ok(broker.groups(&topic).await);
         groups.iter().all(|status| status.name != group("passing"))

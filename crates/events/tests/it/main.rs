@@ -1,0 +1,4 @@
+//! The service over the embedded engines.
+
+#[cfg(test)]
+mod embedded;
