@@ -4,8 +4,13 @@
 const CLIENTS: &[&str] = &["etcd/kv.proto", "etcd/rpc.proto"];
 
 /// What we both offer and call.
-const BOTH: &[&str] =
-    &["dapr/app.proto", "dapr/common.proto", "dapr/runtime.proto", "google/rpc.proto"];
+const BOTH: &[&str] = &[
+    "dapr/app.proto",
+    "dapr/common.proto",
+    "dapr/jobs.proto",
+    "dapr/runtime.proto",
+    "google/rpc.proto",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");

@@ -17,6 +17,7 @@ mod blocks;
 mod body;
 mod bridge;
 mod dapr;
+mod deliver;
 mod direct;
 mod fault;
 mod grpc;
@@ -29,7 +30,10 @@ pub(crate) mod testing;
 
 pub use backend::{
     AppBackend, Callee, Channel, Component, HealthCheck, Instance, Protocol, Subscription,
+    topic_name,
 };
+pub use deliver::{Deliverer, Reachable};
+pub(crate) use native::topics::not_own;
 pub use relay::{away, relay};
 
 use base::InstanceId;
@@ -50,6 +54,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Config {
     /// State, locks, configuration, secrets.
     pub coordination: coordination::Handle,
+    /// Topics, jobs, streams of events; `None`: the node has none of them.
+    pub events: Option<events::Handle>,
     /// The node.
     pub backend: Arc<dyn AppBackend>,
     /// Most open streams and subscriptions of all instances together: each holds a watch. Default 4096, some for each of a
@@ -60,10 +66,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// The usual limits.
+    /// The usual limits, and no events.
     #[must_use]
     pub fn new(coordination: coordination::Handle, backend: Arc<dyn AppBackend>) -> Self {
-        Self { coordination, backend, streams_max: 4_096, body_len_max: 4 << 20 }
+        Self { coordination, events: None, backend, streams_max: 4_096, body_len_max: 4 << 20 }
     }
 }
 
@@ -91,6 +97,7 @@ impl Service {
         let shared = Shared {
             native: Arc::new(native::Tables { table, document: document.into() }),
             coordination: config.coordination,
+            events: config.events,
             backend: config.backend,
             streams: Arc::new(Semaphore::new(config.streams_max)),
             streams_max: config.streams_max,
@@ -139,6 +146,7 @@ impl App {
 /// What all requests share.
 pub(crate) struct Shared {
     pub(crate) coordination: coordination::Handle,
+    pub(crate) events: Option<events::Handle>,
     pub(crate) backend: Arc<dyn AppBackend>,
     /// How many more streams and subscriptions there may be.
     pub(crate) streams: Arc<Semaphore>,

@@ -84,6 +84,12 @@ pub trait Backend: Send + Sync {
     /// State, locks, configuration, secrets.
     fn coordination(&self) -> coordination::Handle;
 
+    /// Topics, streams of events, jobs.
+    ///
+    /// # Errors
+    /// `Stopping`; `Failed` when there is nothing that could keep them.
+    fn messaging(&self) -> Result<events::Handle, Error>;
+
     /// The node and its system.
     fn system(&self) -> wire::System;
 

@@ -6,9 +6,11 @@
 
 mod blocks;
 mod exchange;
+mod messaging;
 pub mod stream;
 
 pub use blocks::StateQuestion;
+pub use messaging::{EventPage, EventQuestion};
 pub use stream::{Item, Stream};
 
 use crate::{query, wire};

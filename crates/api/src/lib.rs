@@ -13,6 +13,7 @@ mod answer;
 pub mod app;
 pub mod backend;
 pub mod client;
+mod cloudevents;
 mod context;
 mod guard;
 mod handlers;
@@ -31,7 +32,7 @@ pub mod wire;
 mod tests;
 
 pub use backend::Backend;
-pub use client::{Client, StateQuestion};
+pub use client::{Client, EventPage, EventQuestion, StateQuestion};
 
 use guard::Guard;
 use runtime::TaskSet;

@@ -14,6 +14,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use std::pin::Pin;
 
 pub(crate) mod blocks;
+mod messaging;
 
 pub(crate) type Outcome = Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
 pub(crate) type Handler<B = dyn Backend> = fn(Context<B>) -> Outcome;
@@ -203,6 +204,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
     table.extend(acting());
     table.extend(blocks::shared(&blocks::ADMIN));
     table.extend(blocks::admin());
+    table.extend(messaging::table());
     table
 }
 

@@ -36,15 +36,20 @@ pub(crate) trait Source: Send + 'static {
 
 /// A message with the number to resume after.
 pub(crate) fn message(id: u64, event: &str, data: &impl Serialize) -> Bytes {
-    // JSON has no line breaks of its own, so one `data` line is enough.
-    let data = serde_json::to_string(data).unwrap_or_default();
-    Bytes::from(format!("id: {id}\nevent: {event}\ndata: {data}\n\n"))
+    Bytes::from(format!("id: {id}\nevent: {event}\n{}\n", lines(data)))
 }
 
 /// A message that cannot be resumed after.
 pub(crate) fn plain_message(event: &str, data: &impl Serialize) -> Bytes {
+    Bytes::from(format!("event: {event}\n{}\n", lines(data)))
+}
+
+/// The `data` lines of a message. JSON is one line, but for values that are kept as they were written: those may have
+/// line breaks between their parts.
+fn lines(data: &impl Serialize) -> String {
     let data = serde_json::to_string(data).unwrap_or_default();
-    Bytes::from(format!("event: {event}\ndata: {data}\n\n"))
+    let lines = data.split(['\r', '\n']).filter(|line| !line.is_empty());
+    lines.map(|line| format!("data: {line}\n")).collect()
 }
 
 /// The answer that streams `source` until it or the node ends. The permit is given back with the stream.
@@ -90,5 +95,19 @@ impl<S: Source> State<S> {
                 Format::Ndjson => Bytes::from_static(b"\n"),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_have_line_breaks_are_one_message() {
+        let raw = "{ \"a\":\r\n1,\n\n\"b\": 2 }".to_owned();
+        let raw = serde_json::value::RawValue::from_string(raw).unwrap();
+        let text = "id: 7\nevent: x\ndata: { \"a\":\ndata: 1,\ndata: \"b\": 2 }\n\n";
+        assert_eq!(message(7, "x", &raw), text);
+        assert_eq!(plain_message("x", &"a\nb"), "event: x\ndata: \"a\\nb\"\n\n");
     }
 }

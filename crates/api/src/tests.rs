@@ -3,7 +3,9 @@
 mod access;
 mod blocks;
 mod endpoints;
+mod engines;
 mod limits;
+mod messaging;
 mod requests;
 mod retirement;
 mod samples;
@@ -69,6 +71,7 @@ struct Fake {
     calls: Mutex<Vec<String>>,
     logs: observe::Service,
     coordination: (coordination::Service, coordination::Handle),
+    messaging: (::events::Service, ::events::Handle),
     requests: Requests,
     /// Lets a slow replacement end.
     slow: tokio::sync::Notify,
@@ -89,6 +92,7 @@ impl Fake {
         let coordination = coordination::Service::start(config).unwrap();
         Arc::new(Self {
             coordination,
+            messaging: engines::start(),
             status: watch::Sender::new(Arc::new(picture(1))),
             events: watch::Sender::new(Vec::new()),
             calls: Mutex::default(),
@@ -254,6 +258,10 @@ impl Backend for Fake {
 
     fn coordination(&self) -> coordination::Handle {
         self.coordination.1.clone()
+    }
+
+    fn messaging(&self) -> Result<::events::Handle, Error> {
+        Ok(self.messaging.1.clone())
     }
 
     fn system(&self) -> wire::System {

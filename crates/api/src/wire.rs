@@ -7,13 +7,16 @@
 
 pub mod config;
 mod convert;
+pub mod jobs;
 pub mod locks;
 pub mod logs;
 pub mod requests;
 pub mod secrets;
 pub mod state;
 pub mod stores;
+pub mod streams;
 pub mod time;
+pub mod topics;
 pub mod traffic;
 
 pub use logs::{Level, LogLine, LogQuery, Logs, Stream};

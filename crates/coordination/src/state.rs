@@ -197,8 +197,28 @@ impl State {
     /// # Cancel safety
     /// Not cancel safe.
     pub async fn transact(&self, operations: Vec<StateOp>) -> Result<Vec<Option<Etag>>, Error> {
+        self.transact_beside(operations, Vec::new()).await
+    }
+
+    /// As [`Self::transact`], and does `beside` in the same transaction of the engine: others' keys, such as messages that
+    /// shall be there exactly when the values are. They count as operations.
+    ///
+    /// # Errors
+    /// As [`Self::transact`]; [`Error::Unsupported`] for a cache, which has no engine to share.
+    /// # Cancel safety
+    /// Not cancel safe.
+    pub async fn transact_beside(
+        &self,
+        operations: Vec<StateOp>,
+        beside: Vec<kv::Operation>,
+    ) -> Result<Vec<Option<Etag>>, Error> {
         match &self.place {
-            Place::Engine(store) => store.transact(operations).await,
+            Place::Engine(store) => store.transact(operations, beside).await,
+            Place::Memory(_) if !beside.is_empty() => {
+                let what =
+                    "a cache has no transaction of the engine that something could be part of";
+                Err(Error::Unsupported(what.to_owned()))
+            }
             Place::Memory(cache) => cache.transact(operations, self.store.ttl),
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     interpolate::{Failure, Rules, interpolate},
     problems::Problems,
     secret,
-    shape::{Form, Misfit, Shape, Table},
+    shape::{EventForm, Form, Misfit, Shape, Table},
     source::Mark,
     suggest,
     tree::{Entry, Node, Value},
@@ -37,6 +37,7 @@ impl<'a> Checker<'a> {
     pub(crate) fn check(&mut self, node: &mut Node, shape: &'static Shape) {
         match (&mut node.value, shape) {
             (Value::Unknown, _) => {}
+            (_, Shape::Data) => self.data(node),
             (_, Shape::Any(shapes)) => self.any(node, shapes),
             (Value::Scalar(_), Shape::Scalar(form)) => self.scalar(node, *form),
             (
@@ -59,6 +60,22 @@ impl<'a> Checker<'a> {
             (_, Shape::Scalar(_) | Shape::List(_) | Shape::Keys(_) | Shape::Names { .. }) => {
                 self.wrong_type(node, &[shape]);
             }
+        }
+    }
+
+    /// Any value: only variables are replaced.
+    fn data(&mut self, node: &mut Node) {
+        match &mut node.value {
+            Value::Scalar(_) => self.scalar(node, Form::Value),
+            Value::List(items) => items.iter_mut().for_each(|item| self.data(item)),
+            Value::Map(entries) => {
+                for entry in entries {
+                    self.path.push(entry.key.clone());
+                    self.data(&mut entry.value);
+                    self.path.pop();
+                }
+            }
+            Value::Null | Value::Unknown => {}
         }
     }
 
@@ -146,7 +163,7 @@ impl<'a> Checker<'a> {
             _ => None,
         };
         let code = match form {
-            Form::Condition => Code::CONDITION,
+            Form::Condition | Form::Event(EventForm::Condition) => Code::CONDITION,
             _ => Code::BAD_VALUE,
         };
         let problem = Diagnostic::error(code, message);
@@ -255,6 +272,7 @@ fn describe(shape: &Shape) -> String {
         Shape::Keys(_) => "a map".to_owned(),
         Shape::Names { what, .. } => format!("a map by {what}"),
         Shape::Any(shapes) => shapes.iter().map(describe).collect::<Vec<_>>().join(" or "),
+        Shape::Data => "any value".to_owned(),
     }
 }
 

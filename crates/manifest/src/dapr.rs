@@ -8,7 +8,7 @@ mod arguments;
 mod resource;
 
 pub use arguments::{Arguments, Program as ArgumentsOf};
-pub(crate) use resource::{Component, Resources, read as resources};
+pub(crate) use resource::{Component, Endpoint, Resources, Said, Subscription, read as resources};
 
 use crate::{
     problems::Problems,

@@ -1,5 +1,9 @@
 //! Addresses of engines: `etcd://user:password@host:2379,host2:2379`.
 
+mod broker;
+
+pub(crate) use broker::broker;
+
 use crate::{Etcd, KvEngine, Secret, secret};
 
 /// Where etcd listens for clients when the address does not say.
@@ -22,25 +26,31 @@ pub(crate) fn kv(text: &str) -> Result<KvEngine, String> {
     let tls = match scheme {
         "etcd" => false,
         "etcds" => true,
-        other => {
-            let known = other.len() <= 20 && other.bytes().all(|byte| byte.is_ascii_alphanumeric());
-            let what = if known { format!("`{other}` is none; ") } else { String::new() };
-            return Err(format!("{what}{SCHEMES}"));
-        }
+        other => return Err(format!("{}{SCHEMES}", none_such(other))),
     };
     // The last one: a password may have an `@`.
     let (user, hosts) = match rest.rsplit_once('@') {
         Some((user, hosts)) => (Some(credentials(user)?), hosts),
         None => (None, rest),
     };
+    let endpoints = endpoints(hosts, ETCD_PORT)?;
+    let (ca, certificate) = (None, None);
+    Ok(KvEngine::Etcd(Etcd { endpoints, tls, user, ca, certificate, prefix: String::new() }))
+}
+
+/// Says that there is no such scheme, where it cannot be a part of a password.
+fn none_such(scheme: &str) -> String {
+    let known = scheme.len() <= 20 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if known { format!("`{scheme}` is none; ") } else { String::new() }
+}
+
+/// Reads `host:port,host2`, perhaps with a slash behind.
+fn endpoints(hosts: &str, port: u16) -> Result<Vec<String>, String> {
     if hosts.contains(secret::START) {
         return Err("a secret may be the user or the password here, not the host".to_owned());
     }
-    let (hosts, prefix) = match hosts.split_once('/') {
-        Some((hosts, prefix)) => (hosts, prefix),
-        None => (hosts, ""),
-    };
-    if !prefix.is_empty() {
+    let (hosts, rest) = hosts.split_once('/').unwrap_or((hosts, ""));
+    if !rest.is_empty() {
         return Err(
             "nothing may follow the hosts; `prefix:` stands beside `url:` in the long form"
                 .to_owned(),
@@ -48,21 +58,28 @@ pub(crate) fn kv(text: &str) -> Result<KvEngine, String> {
     }
     // What is no host may be a password without its `@`: the message counts instead of showing it.
     let endpoints = hosts.split(',').enumerate().map(|(at, text)| {
-        endpoint(text).ok_or_else(|| format!("member {} is not host:port", at + 1))
+        endpoint(text, port).ok_or_else(|| format!("member {} is not host:port", at + 1))
     });
     let endpoints: Vec<String> = endpoints.collect::<Result<_, _>>()?;
     if endpoints.len() > ENDPOINTS_MAX {
         return Err(format!("at most {ENDPOINTS_MAX} members are named"));
     }
-    let (ca, certificate) = (None, None);
-    Ok(KvEngine::Etcd(Etcd { endpoints, tls, user, ca, certificate, prefix: String::new() }))
+    Ok(endpoints)
+}
+
+/// Where user and password are told apart: a colon inside of `${secret:…}` does not separate.
+fn colon(text: &str) -> Option<usize> {
+    let inside = secret::references(text);
+    let is_separator = |at: &usize| !inside.iter().any(|(_, range)| range.contains(at));
+    text.match_indices(':').map(|(at, _)| at).find(is_separator)
+}
+
+fn has_colon(text: &str) -> bool {
+    colon(text).is_some()
 }
 
 fn credentials(text: &str) -> Result<(String, Secret), String> {
-    // A colon inside of `${secret:…}` does not separate.
-    let inside = secret::references(text);
-    let is_separator = |at: &usize| !inside.iter().any(|(_, range)| range.contains(at));
-    let colon = text.match_indices(':').map(|(at, _)| at).find(is_separator);
+    let colon = colon(text);
     let (Some(user), Some(password)) =
         (colon.and_then(|at| text.get(..at)), colon.and_then(|at| text.get(at + 1..)))
     else {
@@ -91,13 +108,13 @@ fn decoded(text: &str) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_not_text| bad())
 }
 
-fn endpoint(text: &str) -> Option<String> {
+fn endpoint(text: &str, port: u16) -> Option<String> {
     let (host, port) = match text.rsplit_once(':') {
         // An IPv6 address without a port ends with its bracket.
         Some((host, port)) if !text.ends_with(']') => {
             (host, port.parse::<u16>().ok().filter(|port| *port > 0)?)
         }
-        _ => (text, ETCD_PORT),
+        _ => (text, port),
     };
     let is_address = host.starts_with('[') && host.ends_with(']');
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');

@@ -37,6 +37,7 @@ pub fn load(file: &Path, options: &Options) -> Result<Loaded, Vec<Diagnostic>> {
         chain: Vec::new(),
         environments: Vec::new(),
         foreign: false,
+        dapr: false,
     }
     .system(file);
     if problems.has_errors() {
@@ -57,6 +58,8 @@ struct Loader<'a> {
     environments: Vec<String>,
     /// A file of another format was read.
     foreign: bool,
+    /// It was Dapr's.
+    dapr: bool,
 }
 
 impl Loader<'_> {
@@ -92,7 +95,8 @@ impl Loader<'_> {
             };
             self.problems.add(problem);
         }
-        let context = read::Context { root, vars: &self.options.vars, foreign: self.foreign };
+        let (vars, foreign, dapr) = (&self.options.vars, self.foreign, self.dapr);
+        let context = read::Context { root, vars, foreign, dapr };
         Some(read::system(&tree, &context, self.problems))
     }
 
@@ -128,6 +132,7 @@ impl Loader<'_> {
             }
             Format::Dapr => {
                 let tree = dapr::read(&source, self.problems);
+                self.dapr = true;
                 self.foreign(tree)
             }
         };
@@ -147,6 +152,7 @@ impl Loader<'_> {
         let mut tree = tree::parse(source, self.problems)?;
         if dapr::is_template(&tree) {
             let tree = dapr::translate(&tree, self.problems);
+            self.dapr = true;
             return self.foreign(Some(tree));
         }
         if matches!(tree.value, Value::Null) {

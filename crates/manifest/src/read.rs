@@ -11,6 +11,7 @@ mod contradictions;
 mod coordination;
 mod engines;
 mod env;
+mod events;
 mod gateway;
 mod health;
 mod needs;
@@ -52,6 +53,8 @@ pub(crate) struct Context<'a> {
     pub(crate) vars: &'a BTreeMap<String, String>,
     /// A format without routes was read.
     pub(crate) foreign: bool,
+    /// It was Dapr's.
+    pub(crate) dapr: bool,
 }
 
 /// What is known of a service before all are read.
@@ -74,7 +77,8 @@ enum KnownKind {
 /// Reads a tree into a system; problems go to `problems`.
 pub(crate) fn system(tree: &Node, context: &Context<'_>, problems: &mut Problems) -> System {
     let name = system_name(tree, context);
-    let mut reader = Reader { context, problems, system: name, known: BTreeMap::new() };
+    let (known, refused_topics) = (BTreeMap::new(), Vec::new());
+    let mut reader = Reader { context, problems, system: name, known, refused_topics };
     reader.names(tree);
     let (mut services, mut edges) = (Vec::new(), Vec::new());
     for (is_job, entry) in entries(tree) {
@@ -95,8 +99,10 @@ pub(crate) fn system(tree: &Node, context: &Context<'_>, problems: &mut Problems
     let admin = tree.at(&["admin", "listen"]);
     let admin_address = admin.and_then(values::address).unwrap_or_else(|| loopback(ADMIN_PORT));
     reader.ports(tree, &gateway, admin_address);
-    let coordination = reader.coordination(tree, &mut services);
+    let mut draft = reader.events(tree, &services);
+    let (coordination, found) = reader.coordination(tree, &mut services, &mut draft);
     reader.app_ids(tree, &services);
+    let events = reader.events_done(draft, &services, &coordination, found.is_any);
     System {
         name: reader.system,
         root: context.root.clone(),
@@ -106,7 +112,7 @@ pub(crate) fn system(tree: &Node, context: &Context<'_>, problems: &mut Problems
         admin: admin_address,
         admin_place: admin.map(|node| node.mark.place()),
         coordination,
-        events: crate::Events::default(),
+        events,
     }
 }
 
@@ -157,6 +163,8 @@ struct Reader<'a> {
     system: String,
     /// By the name as it stands in the file, also names that are not allowed: who needs them is not wrong too.
     known: BTreeMap<String, Known>,
+    /// Topics of the file that were reported: who names them is not wrong too.
+    refused_topics: Vec<String>,
 }
 
 impl Reader<'_> {

@@ -17,7 +17,7 @@ Texts need no quotes unless YAML would take them apart; `no`, `010` and `1.10` s
 **Variables.** `${NAME}` in a value is replaced from the environment of `flotilla`; `${NAME:-default}` has a default, `${NAME:?message}` must
 be set, `$$` is a dollar sign. In `run`, `build` and commands of probes everything is left to the shell, so `$PORT` works there.
 
-**Secrets.** `${secret:NAME}` stands for a secret that `secrets:` finds. It may stand in `env`, `db`, `engines` and `services.<name>.api`, has no
+**Secrets.** `${secret:NAME}` stands for a secret that `secrets:` finds. It may stand in `env`, `db`, `engines`, and `api` and `outbox` of a service, has no
 default, and is replaced only where the value is used: what `flotilla` shows, writes and compares is the reference.
 
 **Several files.** `include:` reads `compose.yaml`, `Procfile`, `dapr.yaml` or another `flotilla.yaml` first, and keys of this file win: `run:` for a
@@ -68,7 +68,7 @@ fn title(name: &str) -> String {
 /// All tables, each once, in the order in which a reader meets them.
 fn collect(shape: &'static Shape, tables: &mut Vec<&'static Table>) {
     match shape {
-        Shape::Scalar(_) => {}
+        Shape::Scalar(_) | Shape::Data => {}
         Shape::List(inner) | Shape::Names { value: inner, .. } => collect(inner, tables),
         Shape::Any(shapes) => shapes.iter().for_each(|shape| collect(shape, tables)),
         Shape::Keys(table) => {
@@ -91,6 +91,7 @@ fn value(shape: &Shape) -> String {
         Shape::Keys(table) => format!("map, see {}", title(table.name)),
         Shape::Names { what, value: inner } => format!("map {what} → {}", value(inner)),
         Shape::Any(shapes) => shapes.iter().map(value).collect::<Vec<_>>().join("; or "),
+        Shape::Data => "any value".to_owned(),
     }
 }
 

@@ -47,6 +47,7 @@ fn shape(shape: &'static Shape, defs: &mut Map<String, Value>) -> Value {
             let all: Vec<Value> = shapes.iter().map(|one| self::shape(one, defs)).collect();
             json!({ "anyOf": all })
         }
+        Shape::Data => json!({}),
     }
 }
 
@@ -112,6 +113,7 @@ fn form_schema(form: Form) -> Value {
         Form::Service | Form::Database | Form::Cron | Form::Volume | Form::Assignment => text,
         Form::Secret | Form::Header | Form::Cookie | Form::Network | Form::Condition => text,
         Form::Store | Form::KeyPrefix | Form::KeyPattern | Form::KvEngine => text,
+        Form::Event(form) => form.schema(),
         Form::Credential | Form::SecretName | Form::VariableName | Form::AppId => text,
         Form::TrueOrAddress => json!({ "anyOf": [
             { "const": true },

@@ -9,7 +9,8 @@ use std::ops::Range;
 pub(crate) const START: &str = "${secret:";
 
 /// Where references may stand, for messages.
-pub(crate) const PLACES: &str = "it may stand in `env`, `db`, `engines` and `services.<name>.api`";
+pub(crate) const PLACES: &str =
+    "it may stand in `env`, `db`, `engines`, and `api` and `outbox` of a service";
 
 /// Longest name in bytes.
 const NAME_LEN_MAX: usize = 253;

@@ -5,13 +5,15 @@
 
 use crate::engine;
 use base::{ByteSize, ServiceName, units};
-use logic::schedule::Schedule;
+use logic::{condition::CompileError, schedule::Schedule};
 use policy::{allow::Allow, edits, rate};
 use std::{ops::Range, str::FromStr};
 
+pub(crate) mod events;
 pub(crate) mod names;
 mod values;
 
+pub(crate) use events::EventForm;
 pub(crate) use values::{address, cores, network, percent, publish};
 
 /// The shape of a value.
@@ -31,6 +33,8 @@ pub(crate) enum Shape {
     },
     /// One of several, told apart by being text, a list or a map: at most one of each.
     Any(&'static [Self]),
+    /// Any value, which becomes JSON.
+    Data,
 }
 
 /// A map with known keys.
@@ -137,6 +141,8 @@ pub(crate) enum Form {
     TrueOrAddress,
     /// What an app is called in its API.
     AppId,
+    /// A form of what is said of events.
+    Event(EventForm),
 }
 
 /// Why a text does not have its form.
@@ -160,15 +166,20 @@ impl Form {
 
     /// Whether `${secret:NAME}` may stand in it: it is kept there until the value is used.
     pub(crate) fn takes_secrets(self) -> bool {
-        matches!(
-            self,
-            Self::Variable | Self::Assignment | Self::Database | Self::KvEngine | Self::Credential
-        )
+        match self {
+            Self::Event(form) => form.takes_secrets(),
+            Self::Variable | Self::Assignment | Self::Database => true,
+            Self::KvEngine | Self::Credential => true,
+            _ => false,
+        }
     }
 
     /// Whether messages must not show it.
     pub(crate) fn is_hidden(self) -> bool {
-        matches!(self, Self::Secret | Self::Credential | Self::KvEngine)
+        match self {
+            Self::Event(form) => form.is_hidden(),
+            form => matches!(form, Self::Secret | Self::Credential | Self::KvEngine),
+        }
     }
 
     /// What is expected, with an article.
@@ -210,6 +221,7 @@ impl Form {
             Self::VariableName => "the name of a variable".to_owned(),
             Self::AppId => "the name of an app".to_owned(),
             Self::TrueOrAddress => "true or an address such as 127.0.0.1:3000".to_owned(),
+            Self::Event(form) => form.expected(),
         }
     }
 
@@ -272,7 +284,8 @@ impl Form {
                     at: word_from(text, why.offset).unwrap_or(why.offset..end),
                 }
             }),
-            Self::Condition => condition(text),
+            Self::Condition => Allow::new(text).map(drop).map_err(|why| misfit(text, why)),
+            Self::Event(form) => form.check(text),
             Self::KvEngine => engine::kv(text).map(drop).map_err(Misfit::Value),
             Self::TrueOrAddress if text == "true" => Ok(()),
             Self::TrueOrAddress => address(text).map(drop).map_err(Misfit::Value),
@@ -305,17 +318,13 @@ fn word_from(text: &str, start: usize) -> Option<Range<usize>> {
     (!word.is_empty()).then(|| start..start + word.len())
 }
 
-/// Compiles a condition.
-fn condition(text: &str) -> Result<(), Misfit> {
-    let wrong = match Allow::new(text) {
-        Ok(_) => return Ok(()),
-        Err(wrong) => wrong,
-    };
+/// What is wrong with a condition, and where.
+fn misfit(text: &str, wrong: CompileError) -> Misfit {
     // At the end there is nothing to point at but the last character.
     let end = text.len();
     let last = text.char_indices().next_back().map_or(0, |(at, _)| at);
     let at = if wrong.offset >= end { last..end } else { name_from(text, wrong.offset) };
-    Err(Misfit::Part { why: wrong.message, at })
+    Misfit::Part { why: wrong.message, at }
 }
 
 /// The name that begins at `start`, or the one character there.

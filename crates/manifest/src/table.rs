@@ -4,7 +4,9 @@
 //! `read` must give it a meaning.
 
 mod auth;
+mod broker;
 mod coordination;
+mod events;
 mod gateway;
 mod health;
 mod messages;
@@ -45,8 +47,7 @@ static ENVIRONMENTS: Shape = Shape::Names { what: "environment", value: &ENVIRON
 const SERVICES_DOC: &str =
     "Services by name: programs that run until they are stopped. A name is a DNS label.";
 const JOBS_DOC: &str = "Programs that run once and end, or at times (`schedule`).";
-const LATER: &[&str] =
-    &["topics", "transactions", "sagas", "mesh", "observe", "telemetry", "flags"];
+const LATER: &[&str] = &["transactions", "sagas", "mesh", "observe", "telemetry", "flags"];
 const HINTS: &[(&str, &str)] = &[
     ("version", "the file has no version key; remove it"),
     ("apps", "write `services:`"),
@@ -54,7 +55,19 @@ const HINTS: &[(&str, &str)] = &[
     ("routes", "routes stand under `gateway:`"),
     ("networks", "services find each other by `needs`; remove it"),
     ("volumes", "volumes stand in a service that has `image:`"),
-    ("cron", "a job with `schedule:` runs at times"),
+    (
+        "cron",
+        "write `schedules:` for calls and messages; a job with `schedule:` runs a program at times",
+    ),
+    ("schedule", "write `schedules:`"),
+    ("topic", "write `topics:`"),
+    ("pubsub", "write `topics:`"),
+    ("queues", "write `topics:`"),
+    ("events", "write `topics:`"),
+    ("broker", "write `engines: { broker: … }`"),
+    ("subscribes", "`subscribes:` stands in a service"),
+    ("subscriptions", "write `subscribes:` in a service"),
+    ("outbox", "`outbox:` stands in a service"),
     ("profiles", "write `environments:`"),
     ("extends", "write `include:`"),
     ("imports", "write `include:`"),
@@ -73,7 +86,7 @@ const SHARED: &[Key] = &[
         "engines",
         &coordination::ENGINES,
         "",
-        "{ kv: embedded }",
+        "{ kv: embedded, broker: embedded }",
         "What keeps the data: embedded engines, or servers that are there already.",
     ),
     key(
@@ -111,6 +124,20 @@ const SHARED: &[Key] = &[
         "./components",
         "Folders or files of Dapr components: their stores are there under their names, served by our engines.",
     ),
+    key(
+        "topics",
+        &events::TOPICS,
+        "",
+        "{ order.created: { retain: 7d, retry: { max: 5 } }, report.due: {}, auto: false }",
+        "Topics, by name: what services publish and subscribe to. With `auto: true` any other name makes a topic when somebody publishes to it; that is the default with Dapr's files and components, and `false` otherwise.",
+    ),
+    key(
+        "schedules",
+        &events::SCHEDULES,
+        "",
+        "{ nightly: { cron: \"0 3 * * *\", call: POST reports/run } }",
+        "What happens at times, by name: calls of services and messages.",
+    ),
 ];
 
 /// The whole file.
@@ -141,6 +168,8 @@ pub(crate) static ROOT: Shape = Shape::Keys(&Table {
         SHARED[3],
         SHARED[4],
         SHARED[5],
+        SHARED[6],
+        SHARED[7],
         key(
             "environments",
             &ENVIRONMENTS,
@@ -198,6 +227,8 @@ static ENVIRONMENT: Shape = Shape::Keys(&Table {
         SHARED[3],
         SHARED[4],
         SHARED[5],
+        SHARED[6],
+        SHARED[7],
     ],
     hints: HINTS,
     later: LATER,

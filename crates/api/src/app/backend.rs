@@ -1,6 +1,11 @@
 //! What the app API needs from the node. The binary implements it over the supervisor and the file; tests implement
 //! it in memory.
 
+mod pubsub;
+
+pub use pubsub::topic_name;
+pub(crate) use pubsub::{OWN_TOPICS, called, topic_of};
+
 use crate::backend;
 use async_trait::async_trait;
 use base::{InstanceId, ServiceName};
@@ -53,6 +58,18 @@ pub trait AppBackend: Send + Sync {
     /// Type and version of a store that a component file defines, `state.redis` and `v1`.
     fn origin(&self, kind: StoreKind, store: &str) -> Option<(String, String)> {
         let _ = (kind, store);
+        None
+    }
+
+    /// The component of this name by which `service` reaches the broker; `None`: there is none that it may use.
+    fn pubsub(&self, service: &ServiceName, name: &str) -> Option<Arc<manifest::PubSub>> {
+        let _ = (service, name);
+        None
+    }
+
+    /// Where what a state store's transactions write is published.
+    fn state_outbox(&self, store: &str) -> Option<manifest::StateOutbox> {
+        let _ = store;
         None
     }
 

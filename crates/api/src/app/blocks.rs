@@ -1,8 +1,11 @@
 //! What the building blocks of Dapr mean, without a protocol: HTTP and gRPC read and write the wire around them.
 
 pub(crate) mod configuration;
+pub(crate) mod jobs;
 pub(crate) mod lock;
 pub(crate) mod metadata;
+pub(crate) mod outbox;
+pub(crate) mod pubsub;
 pub(crate) mod secrets;
 pub(crate) mod state;
 
@@ -60,4 +63,10 @@ fn any_store(shared: &Shared, caller: &Caller, kinds: &[StoreKind]) -> bool {
         kinds.contains(&store.kind)
             && shared.backend.may_use(&caller.id.service, store.kind, &store.name)
     })
+}
+
+/// Whether metadata says yes, in any of the words that Dapr takes for it.
+pub(crate) fn is_true(text: &str) -> bool {
+    let text = text.trim().to_ascii_lowercase();
+    ["1", "t", "true", "y", "yes", "on"].contains(&text.as_str())
 }

@@ -4,7 +4,9 @@
 
 mod absent;
 mod configuration;
+mod jobs;
 mod lock;
+mod pubsub;
 mod secrets;
 mod state;
 mod system;
@@ -79,12 +81,13 @@ routes! {
     [V1], GET, "metadata" => system::metadata;
     [V1], PUT, "metadata/{}" => system::set_metadata;
     [V1], POST, "shutdown" => system::shutdown;
-    [V1, ALPHA1], SAVE, "publish/bulk/{}/*" => absent::publish;
-    [V1], SAVE, "publish/{}/*" => absent::publish;
+    [V1, ALPHA1], SAVE, "publish/bulk/{}/*" => pubsub::bulk;
+    [V1], SAVE, "publish/{}/*" => pubsub::publish;
+    [V1], SAVE, "publish/{}" => pubsub::publish;
     [V1], SAVE, "bindings/{}" => absent::binding;
-    [V1, ALPHA1], SAVE, "jobs/{}" => absent::job;
-    [V1, ALPHA1], GET, "jobs/{}" => absent::job;
-    [V1, ALPHA1], DELETE, "jobs/{}" => absent::job;
+    [V1, ALPHA1], SAVE, "jobs/{}" => jobs::schedule;
+    [V1, ALPHA1], GET, "jobs/{}" => jobs::get;
+    [V1, ALPHA1], DELETE, "jobs/{}" => jobs::delete;
     [V1], ANY, "actors/*" => absent::actor;
     [V1, BETA1, ALPHA1], ANY, "workflows/{}/*" => absent::workflow;
     [ALPHA1], PUT, "crypto/{}/{}" => absent::crypto;

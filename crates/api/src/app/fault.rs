@@ -3,6 +3,7 @@
 //! Names, numbers and the wording that clients compare are the wire of the Dapr runtime API; words after a colon
 //! are ours.
 
+mod messages;
 mod words;
 
 use crate::answer::JSON;
@@ -21,6 +22,7 @@ pub(crate) enum Code {
     InvalidArgument = 3,
     DeadlineExceeded = 4,
     NotFound = 5,
+    AlreadyExists = 6,
     PermissionDenied = 7,
     ResourceExhausted = 8,
     FailedPrecondition = 9,

@@ -12,9 +12,12 @@ mod absent;
 mod body;
 mod convert;
 pub(crate) mod invoke;
-mod loopback;
+pub(crate) mod jobs;
+pub(crate) mod loopback;
+mod pubsub;
 mod service;
 mod status;
+mod streaming;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +35,9 @@ use tonic::{Code, Status, codegen::Service as _};
 
 /// Where the service's methods are.
 const PREFIX: &str = "/dapr.proto.runtime.v1.Dapr/";
+
+/// Calls whose callers send one message after the other.
+const STREAMS: [&str; 1] = ["/dapr.proto.runtime.v1.Dapr/SubscribeTopicEventsAlpha1"];
 
 /// How long the message of a call may take to come; the time that the HTTP side gives a body of the largest size.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -63,7 +69,9 @@ where
         .max_decoding_message_size(size_max)
         // What was stored may go out again, whatever its size is with its key and its ETag.
         .max_encoding_message_size(usize::MAX);
-    let request = request.map(|body| Bounded::new(body, MESSAGE_TIMEOUT));
+    // A stream of messages lasts as long as its caller likes, and is counted among the streams.
+    let patience = (!STREAMS.contains(&request.uri().path())).then_some(MESSAGE_TIMEOUT);
+    let request = request.map(|body| Bounded::new(body, patience));
     let Ok(mut answer) = server.call(request).await;
     reword_size(&mut answer, size_max);
     answer.map(|body| body.map_err(BoxError::from).boxed_unsync())

@@ -1,6 +1,11 @@
 //! The native API: the building blocks with what Dapr lacks. Its endpoints are those of `routes/blocks.rs`, as one
 //! service sees them.
 
+mod events;
+mod jobs;
+mod table;
+pub(crate) mod topics;
+
 use super::{Caller, Shared, body};
 use crate::{
     answer::{Answer, Problem, bytes_of, json},
@@ -56,6 +61,13 @@ impl Reach for Asker {
         self.shared.coordination.clone()
     }
 
+    fn events(&self) -> Result<::events::Handle, Problem> {
+        self.shared.events.clone().ok_or_else(|| {
+            let message = "this node has no topics, jobs and streams of events";
+            Problem::new(StatusCode::NOT_IMPLEMENTED, "unsupported", message)
+        })
+    }
+
     fn service(&self, _: &Params) -> Result<Option<ServiceName>, Problem> {
         Ok(Some(self.caller.id.service.clone()))
     }
@@ -102,6 +114,7 @@ pub(super) fn table() -> Vec<Endpoint<Asker>> {
     table.extend(blocks::shared(&blocks::NATIVE));
     table.extend(blocks::native());
     table.extend(blocks::elections());
+    table.extend(table::table());
     table
 }
 

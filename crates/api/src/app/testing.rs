@@ -1,21 +1,24 @@
 //! The app API over an engine in memory, asked as the data plane asks it.
 
-use super::{App, AppBackend, Callee, Config, Instance, Protocol, Service};
+use super::{App, AppBackend, Callee, Config, Deliverer, Instance, Protocol, Reachable, Service};
 use crate::backend;
 use async_trait::async_trait;
 use base::{InstanceId, ServiceName};
 use bytes::Bytes;
 use coordination::{StoreKind, Stores};
+use events::{Outboxes, Relay, Wanted};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
-use ports::kv::conformance::Memory;
+use ports::{broker, kv::conformance::Memory, outbox::Outbox, streams};
 use proxy::local::{BoxBody, Direction, Local as _, LocalBody, Look, To};
 use runtime::Clock;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
+use tokio::sync::watch;
 
 /// A system of which only the app API and what is below it is real.
 pub(crate) struct Rig {
@@ -23,7 +26,9 @@ pub(crate) struct Rig {
     pub(crate) node: Arc<Node>,
     pub(crate) memory: Memory,
     pub(crate) coordination: coordination::Handle,
-    services: (Service, coordination::Service),
+    pub(crate) events: events::Handle,
+    pub(crate) broker: broker::conformance::Memory,
+    services: (Service, events::Service, coordination::Service),
     _folder: tempfile::TempDir,
 }
 
@@ -49,9 +54,44 @@ impl Rig {
         assert!(coordination.settled(Duration::from_secs(10)).await);
         let node = Arc::new(Node::default());
         node.put("web/1", Instance::default());
-        let service = Service::start(Config::new(coordination.clone(), node.clone()));
+        let broker =
+            broker::conformance::Memory::in_real_time(|time| Box::pin(tokio::time::sleep(time)));
+        let config = events::Config {
+            broker: Arc::new(broker.clone()),
+            streams: Arc::new(streams::conformance::Memory::in_real_time()),
+            kv: Arc::new(memory.clone()),
+            deliver: Arc::new(Deliverer::new(node.clone(), node.clone())),
+            outboxes: Arc::new(NoOutboxes),
+            system: "shop".to_owned(),
+            clock: Clock::start(),
+            wanted: Wanted { auto: true, ..Wanted::default() },
+        };
+        let (messaging, events) = events::Service::start(config).unwrap();
+        let config = Config::new(coordination.clone(), node.clone());
+        let service = Service::start(Config { events: Some(events.clone()), ..config });
         let app = service.app();
-        Self { app, node, memory, coordination, services: (service, below), _folder: folder }
+        let services = (service, messaging, below);
+        Self { app, node, memory, coordination, events, broker, services, _folder: folder }
+    }
+
+    /// The messages of a topic, when there are `count`.
+    pub(crate) async fn messages(&self, topic: &str, count: usize) -> Vec<events::Stored> {
+        let topic = broker::TopicName::new(topic).unwrap();
+        let mut all = Vec::new();
+        let read = async {
+            let topics = self.events.topics();
+            let mut replay = loop {
+                if let Ok(replay) = topics.read(&topic, broker::Start::Beginning).await {
+                    break replay;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            };
+            while all.len() < count {
+                all.extend(replay.next(count - all.len()).await.unwrap());
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), read).await.expect("in time");
+        all
     }
 
     /// What becomes of a request on a listener of `caller`.
@@ -75,8 +115,9 @@ impl Rig {
 
     /// Ends the app API, as a node does that ends.
     pub(crate) async fn end(self) {
-        let (service, below) = self.services;
+        let (service, messaging, below) = self.services;
         service.shutdown().await;
+        messaging.shutdown(Duration::from_secs(1)).await;
         below.shutdown(Duration::from_secs(1)).await;
     }
 }
@@ -98,6 +139,33 @@ pub(crate) async fn ask(
     }
 }
 
+/// Databases of services that have none.
+#[derive(Debug)]
+struct NoOutboxes;
+
+#[async_trait]
+impl Outboxes for NoOutboxes {
+    async fn open(&self, _: &Relay) -> Result<Arc<dyn Outbox>, String> {
+        Err("there is none".to_owned())
+    }
+}
+
+/// A component that everybody may use for everything.
+pub(crate) fn pubsub(name: &str) -> manifest::PubSub {
+    let (kind, version) = ("pubsub.redis".to_owned(), "v1".to_owned());
+    manifest::PubSub {
+        name: name.to_owned(),
+        scopes: manifest::Scopes::default(),
+        allowed: [].into(),
+        protected: [].into(),
+        publishing: [].into(),
+        subscribing: [].into(),
+        group: None,
+        prefix: String::new(),
+        origin: manifest::Origin { kind, version, place: None },
+    }
+}
+
 /// A node that only knows what it was told.
 #[derive(Default)]
 pub(crate) struct Node {
@@ -105,6 +173,11 @@ pub(crate) struct Node {
     services: Mutex<HashMap<String, Callee>>,
     /// Services, and the stores and secrets that are not for them.
     denied: Mutex<Vec<(String, String)>>,
+    pubsubs: Mutex<BTreeMap<String, Arc<manifest::PubSub>>>,
+    /// By state store.
+    pub(crate) outboxes: Mutex<BTreeMap<String, manifest::StateOutbox>>,
+    /// Where services can be reached.
+    pub(crate) addresses: watch::Sender<HashMap<ServiceName, SocketAddr>>,
     /// Which instances were stopped because they asked for it.
     pub(crate) stopped: Mutex<Vec<InstanceId>>,
 }
@@ -118,6 +191,18 @@ impl Node {
 
     pub(crate) fn deny(&self, service: &str, store_or_secret: &str) {
         self.denied.lock().unwrap().push((service.to_owned(), store_or_secret.to_owned()));
+    }
+
+    pub(crate) fn component(&self, pubsub: manifest::PubSub) {
+        self.pubsubs.lock().unwrap().insert(pubsub.name.clone(), Arc::new(pubsub));
+    }
+
+    /// Lets a service be reached.
+    pub(crate) fn at(&self, service: &str, address: SocketAddr) {
+        let name = ServiceName::new(service).unwrap();
+        self.addresses.send_modify(|all| {
+            all.insert(name, address);
+        });
     }
 
     fn allows(&self, service: &ServiceName, name: &str) -> bool {
@@ -158,8 +243,30 @@ impl AppBackend for Node {
         "shop".into()
     }
 
+    fn pubsub(&self, service: &ServiceName, name: &str) -> Option<Arc<manifest::PubSub>> {
+        let known = self.pubsubs.lock().unwrap().get(name).cloned();
+        known.filter(|pubsub| pubsub.scopes.allows(service))
+    }
+
+    fn state_outbox(&self, store: &str) -> Option<manifest::StateOutbox> {
+        self.outboxes.lock().unwrap().get(store).cloned()
+    }
+
     async fn shutdown(&self, id: &InstanceId) -> Result<(), backend::Error> {
         self.stopped.lock().unwrap().push(id.clone());
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Reachable for Node {
+    fn address(&self, service: &ServiceName) -> Option<SocketAddr> {
+        self.addresses.borrow().get(service).copied()
+    }
+
+    async fn ready(&self, service: &ServiceName) {
+        let mut addresses = self.addresses.subscribe();
+        // The sender lives as long as the node does.
+        let _ = addresses.wait_for(|all| all.contains_key(service)).await;
     }
 }

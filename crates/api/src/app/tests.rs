@@ -2,11 +2,15 @@
 
 mod blocks;
 mod hostile;
+mod jobs;
 mod native;
 mod outage;
 mod outside;
+mod pubsub;
 mod push;
 mod state;
+mod streams;
+mod topics;
 mod watch;
 
 use super::{

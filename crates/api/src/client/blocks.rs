@@ -22,7 +22,7 @@ pub struct StateQuestion<'a> {
 }
 
 /// The query string of the pairs that have a value, with its `?`, or nothing.
-fn query(pairs: &[(&str, Option<&str>)]) -> String {
+pub(super) fn query(pairs: &[(&str, Option<&str>)]) -> String {
     let given = pairs.iter().filter_map(|(name, value)| Some((name, (*value)?)));
     let pairs: Vec<String> =
         given.map(|(name, value)| format!("{name}={}", escape(value))).collect();

@@ -15,6 +15,9 @@ use http::StatusCode;
 pub(crate) trait Reach: Send + Sync + 'static {
     fn coordination(&self) -> coordination::Handle;
 
+    /// Topics, jobs, streams of events.
+    fn events(&self) -> Result<events::Handle, Problem>;
+
     /// The service whose prefix stands before keys; `None`: keys are as they are stored.
     fn service(&self, params: &Params) -> Result<Option<ServiceName>, Problem>;
 
@@ -35,6 +38,10 @@ pub(crate) trait Reach: Send + Sync + 'static {
 impl Reach for dyn Backend {
     fn coordination(&self) -> coordination::Handle {
         Backend::coordination(self)
+    }
+
+    fn events(&self) -> Result<events::Handle, Problem> {
+        Ok(self.messaging()?)
     }
 
     fn service(&self, params: &Params) -> Result<Option<ServiceName>, Problem> {

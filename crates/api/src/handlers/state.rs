@@ -5,16 +5,18 @@ mod bytes;
 pub(crate) use self::bytes::{get_bytes, put_bytes};
 
 use super::{
-    Reach,
+    Reach, messaging,
     reach::{Keys, stripped, without},
+    topics,
 };
 use crate::{
     answer::{Answer, Problem, json},
     context::Context,
     sse::{self, Format, Source},
     wire::state::{
-        Change, Delete, Deleted, Expect, Fence, GetMany, Got, GotMany, Item, Items, Operation, Put,
-        PutKey, PutMany, Transacted, Transaction, Written, WrittenKey, WrittenMany,
+        Change, Delete, Deleted, Expect, Fence, GetMany, Got, GotMany, Item, Items, Operation,
+        PublishBeside, Put, PutKey, PutMany, Transacted, Transaction, Written, WrittenKey,
+        WrittenMany,
     },
 };
 use ::bytes::Bytes;
@@ -275,7 +277,7 @@ pub(crate) async fn put_many<B: Reach + ?Sized>(context: Context<B>) -> Result<A
 
 pub(crate) async fn transact<B: Reach + ?Sized>(context: Context<B>) -> Result<Answer, Problem> {
     let store = Store::of(&context)?;
-    let Transaction { operations } = context.read()?;
+    let Transaction { operations, publish } = context.read()?;
     if operations.len() > OPERATIONS_MAX {
         let count = operations.len();
         let message = format!("{count} operations in a transaction, {OPERATIONS_MAX} are allowed");
@@ -292,13 +294,41 @@ pub(crate) async fn transact<B: Reach + ?Sized>(context: Context<B>) -> Result<A
             },
         });
     }
-    let etags = if steps.is_empty() {
+    let beside = beside(&context, publish).await?;
+    let etags = if steps.is_empty() && beside.is_empty() {
         Vec::new()
     } else {
-        store.state.transact(steps).await.map_err(|e| store.problem(e))?
+        store.state.transact_beside(steps, beside).await.map_err(|e| store.problem(e))?
     };
     let etags = etags.into_iter().map(|etag| etag.map(|etag| etag.to_string())).collect();
     Ok(json(StatusCode::OK, &Transacted { etags }))
+}
+
+/// What a transaction does besides, so that these messages are published.
+async fn beside<B: Reach + ?Sized>(
+    context: &Context<B>,
+    publish: Vec<PublishBeside>,
+) -> Result<Vec<ports::kv::Operation>, Problem> {
+    if publish.is_empty() {
+        return Ok(Vec::new());
+    }
+    let asker = context.backend.instance();
+    let now = runtime::Clock::wall();
+    let mut messages = Vec::with_capacity(publish.len());
+    for PublishBeside { topic, mut message } in publish {
+        let topic = messaging::topic(&topic)?;
+        if let Some(asker) = &asker {
+            crate::app::not_own(&topic)?;
+            message.source = message.source.or_else(|| Some(asker.service.to_string()));
+        }
+        let outgoing = topics::outgoing(&topic, message, now)?;
+        if outgoing.at.is_some() {
+            let message = "a message of a transaction is published when it is done: leave out `at` and `after_ms`";
+            return Err(Problem::bad_request(message));
+        }
+        messages.push((topic, outgoing.event));
+    }
+    Ok(context.events()?.outbox(messages).await?)
 }
 
 pub(crate) async fn watch<B: Reach + ?Sized>(context: Context<B>) -> Result<Answer, Problem> {

@@ -15,7 +15,9 @@ fn json(text: &str) -> state::Put {
     state::Put { value, ..state::Put::default() }
 }
 
-fn refused<T: std::fmt::Debug>(outcome: Result<T, client::Error>) -> (u16, wire::ErrorDetail) {
+pub(super) fn refused<T: std::fmt::Debug>(
+    outcome: Result<T, client::Error>,
+) -> (u16, wire::ErrorDetail) {
     match outcome.unwrap_err() {
         client::Error::Api { status, body } => (status, *body),
         other => panic!("{other:?}"),
@@ -82,7 +84,7 @@ async fn a_conflict_names_the_key_and_what_it_was() {
     let put = state::PutKey { key: "b".into(), put: json("3") };
     let delete = state::Delete { key: "a".into(), expect: expect("999999"), fence: None };
     let operations = vec![state::Operation::Put(put), state::Operation::Delete(delete)];
-    let transaction = state::Transaction { operations };
+    let transaction = state::Transaction { operations, ..state::Transaction::default() };
     let (status, body) = refused(client.transact_state(STORE, Some("users"), &transaction).await);
     assert_eq!((status, body.conflict.unwrap().key.as_str()), (409, "a"));
     assert_eq!(refused(client.state_item(STORE, "b", Some("users")).await).0, 404);
@@ -95,6 +97,7 @@ async fn a_conflict_names_the_key_and_what_it_was() {
                 fence: None,
             }),
         ],
+        ..state::Transaction::default()
     };
     let done = client.transact_state(STORE, Some("users"), &good).await.unwrap();
     assert!(done.etags[0].is_some() && done.etags[1].is_none(), "{done:?}");

@@ -79,6 +79,53 @@ fn block_sample(operation: &str) -> (&'static str, &'static str) {
         "set_secret" => ("/v1/secrets/secretstore/t", r#"{"value":"hunter23"}"#),
         "delete_secret" => ("/v1/secrets/secretstore/s", ""),
         "rotate_secrets" => ("/v1/secrets/rotate", ""),
+        other => event_sample(other),
+    }
+}
+
+/// The same for topics, streams and jobs.
+fn event_sample(operation: &str) -> (&'static str, &'static str) {
+    match operation {
+        "broker" => ("/v1/broker", ""),
+        "topics" => ("/v1/topics", ""),
+        "topic" => ("/v1/topics/orders", ""),
+        "remove_topic" => ("/v1/topics/spare", ""),
+        "purge_topic" => ("/v1/topics/orders/purge", r#"{"before":2}"#),
+        "topic_groups" => ("/v1/topics/orders/groups", ""),
+        "seek_group" => ("/v1/topics/orders/groups/mail/seek", r#"{"to":"end"}"#),
+        "remove_group" => ("/v1/topics/orders/groups/old", ""),
+        "subscriptions" => ("/v1/subscriptions?service=users", ""),
+        "relays" => ("/v1/relays", ""),
+        "publish" => (
+            "/v1/topics/orders/messages",
+            r#"{"data":{"x":[1,null]},"id":"i","key":"k","type":"t","source":"s","subject":"u",
+                "content_type":"application/json","extensions":{"a":"b"},"after_ms":0,"ttl_ms":60000}"#,
+        ),
+        "messages" => ("/v1/topics/orders/messages?from=-1h&limit=5", ""),
+        "dead_letters" => ("/v1/topics/orders/dead?from=1&limit=5", ""),
+        "redrive" => ("/v1/topics/orders/dead/redrive", r#"{"limit":5}"#),
+        "later" => ("/v1/topics/orders/later?limit=5", ""),
+        "cancel_later" => ("/v1/topics/orders/later/none", ""),
+        "streams" => ("/v1/streams?prefix=a&from=a&limit=5", ""),
+        "stream" => ("/v1/streams/a-1", ""),
+        "stream_events" => ("/v1/streams/a-1/events?from=0&direction=forwards&limit=5", ""),
+        "append" => (
+            "/v1/streams/a-1/events",
+            r#"{"expected":"exists","events":[{"type":"t","id":"i","tags":["a"],"text":"x","metadata":{}}]}"#,
+        ),
+        "stream_snapshot" => ("/v1/streams/a-1/snapshot", ""),
+        "all_stream_events" => (
+            "/v1/stream-events?from=1&category=a&type=t&type=u&tag=a&direction=backwards&limit=5",
+            "",
+        ),
+        "stream_subscriptions" => ("/v1/stream-subscriptions", ""),
+        "reset_stream_subscription" => {
+            ("/v1/stream-subscriptions/totals/reset", r#"{"position":1}"#)
+        }
+        "jobs" => ("/v1/jobs?owner=file", ""),
+        "job" => ("/v1/jobs/file/nightly", ""),
+        "run_job" => ("/v1/jobs/file/nightly/run", ""),
+        "delete_job" => ("/v1/jobs/users/remind", ""),
         other => panic!("write a sample request for {other}"),
     }
 }
@@ -144,6 +191,7 @@ async fn fill(setup: &Setup) -> String {
     let minute = Duration::from_secs(60);
     let request = coordination::LockRequest::new("lockstore", "held", "o", minute);
     let grant = all.locks().try_acquire(&request).await.unwrap().unwrap();
+    engines::fill(&setup.fake.messaging.1).await;
     grant.token.to_string()
 }
 

@@ -172,6 +172,20 @@ pub struct WrittenKey {
 pub struct Transaction {
     /// At most 128 keys.
     pub operations: Vec<Operation>,
+    /// Messages that are published exactly when the steps are done, at most 100. They count as steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub publish: Vec<PublishBeside>,
+}
+
+/// A message that is published when a transaction is done.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "StatePublish")]
+pub struct PublishBeside {
+    /// Where.
+    pub topic: String,
+    /// What. It is published at once: `at` and `after_ms` are refused.
+    pub message: super::topics::Publish,
 }
 
 /// A step of a transaction.
@@ -252,6 +266,8 @@ pub struct Change {
 }
 
 /// Tells a `null` that was given from nothing.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+pub(crate) fn given<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Box<RawValue>>, D::Error> {
     Box::<RawValue>::deserialize(deserializer).map(Some)
 }

@@ -56,7 +56,7 @@ impl Durable {
     }
 
     pub(super) async fn put(&self, write: Write) -> Result<Etag, Error> {
-        let etags = self.transact(vec![StateOp::Put(write)]).await?;
+        let etags = self.transact(vec![StateOp::Put(write)], Vec::new()).await?;
         Ok(etags.into_iter().flatten().next().expect("a put that succeeds has an etag"))
     }
 
@@ -86,6 +86,7 @@ impl Durable {
     pub(super) async fn transact(
         &self,
         operations: Vec<StateOp>,
+        beside: Vec<Operation>,
     ) -> Result<Vec<Option<Etag>>, Error> {
         let Plan { keys, fences, stays } = plan::plan(operations)?;
         let (mut transaction, mut asked) = self.fenced(&fences)?;
@@ -102,6 +103,7 @@ impl Durable {
                 None => Operation::Delete { key },
             });
         }
+        transaction.operations.extend(beside);
         match self.engine.commit(transaction).await? {
             Outcome::Committed { revision } => {
                 Ok(stays.into_iter().map(|stays| stays.then_some(Etag(revision.0))).collect())
@@ -145,7 +147,8 @@ impl Durable {
 
     async fn put_batch(&self, batch: Batch) -> Vec<(usize, Result<Etag, Error>)> {
         let (places, writes): (Vec<usize>, Vec<Write>) = batch.into_iter().unzip();
-        let done = self.transact(writes.into_iter().map(StateOp::Put).collect()).await;
+        let steps = writes.into_iter().map(StateOp::Put).collect();
+        let done = self.transact(steps, Vec::new()).await;
         let answer = |n: usize| match &done {
             Ok(etags) => Ok(etags.get(n).copied().flatten().expect("each key is put once")),
             Err(error) => Err(error.clone()),

@@ -9,7 +9,7 @@ use crate::{
 };
 use base::{ByteSize, ServiceName, Timestamp};
 use bytes::Bytes;
-use ports::kv::conformance::Failure;
+use ports::kv::{Kv as _, Life, Operation, conformance::Failure};
 use runtime::Clock;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -341,4 +341,28 @@ fn dapr_seconds_of_nothing_leave_it_to_the_store_and_below_one_mean_endless() {
     assert_eq!(Ttl::from_seconds(Some(0)), Ttl::Endless);
     assert_eq!(Ttl::from_seconds(Some(-1)), Ttl::Endless);
     assert_eq!(Ttl::from_seconds(Some(3)), Ttl::After(Duration::from_secs(3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stands_beside_a_transaction_is_there_exactly_when_it_commits() {
+    let Pair { engine, durable, cache, .. } = pair();
+    let beside = |key: &'static str| {
+        vec![Operation::Put {
+            key: Bytes::from_static(key.as_bytes()),
+            value: Bytes::from_static(b"message"),
+            life: Life::Endless,
+        }]
+    };
+    let put = |key, etag| vec![StateOp::Put(write(key, "1", etag))];
+    durable.transact_beside(put("a", Match::Missing), beside("sent")).await.unwrap();
+    assert!(engine.memory.get(b"sent").await.unwrap().is_some());
+    let refused = durable.transact_beside(put("a", Match::Missing), beside("unsent")).await;
+    assert!(matches!(refused, Err(Error::Conflict { .. })), "{refused:?}");
+    assert!(engine.memory.get(b"unsent").await.unwrap().is_none());
+    // Messages may go without any value.
+    assert_eq!(durable.transact_beside(Vec::new(), beside("alone")).await.unwrap(), []);
+    assert!(engine.memory.get(b"alone").await.unwrap().is_some());
+    let refused = cache.transact_beside(put("a", Match::Any), beside("never")).await;
+    assert!(matches!(refused, Err(Error::Unsupported(_))), "{refused:?}");
+    assert_eq!(value(&cache, "a").await, None);
 }

@@ -2,6 +2,10 @@
 //!
 //! Only the shape is read here; what a component means to us says [`crate::read`].
 
+mod subscription;
+
+pub(crate) use subscription::{Said, Subscription};
+
 use crate::{
     problems::Problems,
     source::{Mark, Source},
@@ -65,6 +69,7 @@ pub(crate) struct Resources {
     pub(crate) components: Vec<Component>,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) secret_scopes: Vec<Scope>,
+    pub(crate) subscriptions: Vec<Subscription>,
 }
 
 impl Component {
@@ -179,15 +184,7 @@ impl Reader<'_> {
                     "write `timeout`, `retries` and `traffic: { breaker: … }` in flotilla.yaml";
                 self.ignored(mark, "Resiliency is not honoured", "has no effect here", help);
             }
-            Some("Subscription") => {
-                let message = "Subscription is not honoured";
-                self.ignored(
-                    mark,
-                    message,
-                    "publish and subscribe are not served by this version",
-                    "",
-                );
-            }
+            Some("Subscription") => self.subscription(node),
             Some(other) => {
                 let message = format!("resources of the kind `{other}` are not read");
                 self.ignored(mark, message, "has no effect here", "");

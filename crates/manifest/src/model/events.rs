@@ -17,8 +17,8 @@ pub struct Events {
     pub broker_place: Option<Place>,
     /// The topics of the file, by name.
     pub topics: Vec<Topic>,
-    /// Whether publishing to a topic that is not there makes it. Default false; true in a system that runs somebody else's
-    /// components, as their brokers do.
+    /// Whether publishing to a topic that is not there makes it. Default false; true in a system that runs Dapr's files or
+    /// components, as the brokers of those do.
     pub auto_topics: bool,
     /// Names under which apps reach the broker through Dapr's API. Without a word in the file: `pubsub`.
     pub pubsubs: Vec<PubSub>,
@@ -57,8 +57,8 @@ pub struct Nats {
     pub ca: Option<PathBuf>,
     /// A certificate of our own and its key, in PEM form, absolute.
     pub certificate: Option<(PathBuf, PathBuf)>,
-    /// Stands before the names of all streams and subjects, so that several systems can share the cluster. Default: the system's
-    /// name.
+    /// Stands before the names of all streams and subjects, so that several systems can share the cluster: letters, digits,
+    /// `-` and `_`. Default: the system's name.
     pub prefix: String,
     /// On how many servers each message is kept, 1 to 5. Default 1.
     pub replicas: u8,
@@ -67,13 +67,13 @@ pub struct Nats {
 /// A topic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Topic {
-    /// Its name.
+    /// Its name: 1 to 200 letters, digits and `. _ - / : @`.
     pub name: String,
     /// How long messages are kept at least; `None` for ever. Default 7 d.
     pub retain: Option<Duration>,
-    /// How many bytes are kept at least; `None`: any.
+    /// How many bytes are kept at least; `None`: any. Never 0.
     pub max: Option<ByteSize>,
-    /// For how long a message id is remembered. Default 2 min.
+    /// For how long a message id is remembered, at most a day; zero: not at all. Default 2 min.
     pub dedup: Duration,
     /// How often a message is tried.
     pub retry: RetryRule,
@@ -86,9 +86,9 @@ pub struct Topic {
 /// How often something is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryRule {
-    /// Most attempts; `None`: no end (`max: none`). Default 10.
+    /// Most attempts, the first one included; `None`: no end (`max: none`). Default 10.
     pub max: Option<u32>,
-    /// The first pause, doubled each time. Default 1 s.
+    /// The first pause, doubled each time; at least 10 ms. Default 1 s.
     pub first: Duration,
     /// No pause is longer. Default 1 min.
     pub longest: Duration,
@@ -119,7 +119,7 @@ pub struct PubSub {
     pub name: String,
     /// Who may use it at all.
     pub scopes: Scopes,
-    /// The only topics that may be used; empty: all (`allowedTopics`).
+    /// The only topics that may be used; empty: all (`allowedTopics`). Topics here and below are without [`Self::prefix`].
     pub allowed: BTreeSet<String>,
     /// Topics that only those may use whom the scopes name (`protectedTopics`).
     pub protected: BTreeSet<String>,
@@ -127,12 +127,46 @@ pub struct PubSub {
     pub publishing: BTreeMap<String, BTreeSet<String>>,
     /// Which topics an app may subscribe to, by app id; an app that is not named may all (`subscriptionScopes`).
     pub subscribing: BTreeMap<String, BTreeSet<String>>,
-    /// The consumer group where it is not the app id (`consumerID`).
+    /// The consumer group where it is not the app id (`consumerID`); see [`Self::group_of`].
     pub group: Option<String>,
-    /// What stands before each topic so that this component's are its own; empty: topics are shared with those of the file.
+    /// What stands before each topic so that this component's are its own (`topicPrefix`); empty: topics are shared with those
+    /// of the file and of other components.
     pub prefix: String,
     /// Where it comes from.
     pub origin: Origin,
+}
+
+impl PubSub {
+    /// The consumer group of an app.
+    #[must_use]
+    pub fn group_of(&self, app_id: &str) -> String {
+        match &self.group {
+            Some(group) => group.replace("{appID}", app_id),
+            None => app_id.to_owned(),
+        }
+    }
+
+    /// Whether an app may publish to `topic`.
+    #[must_use]
+    pub fn may_publish(&self, app_id: &str, topic: &str) -> bool {
+        self.may(&self.publishing, app_id, topic)
+    }
+
+    /// Whether an app may subscribe to `topic`.
+    #[must_use]
+    pub fn may_subscribe(&self, app_id: &str, topic: &str) -> bool {
+        self.may(&self.subscribing, app_id, topic)
+    }
+
+    fn may(&self, by_app: &BTreeMap<String, BTreeSet<String>>, app_id: &str, topic: &str) -> bool {
+        if !self.allowed.is_empty() && !self.allowed.contains(topic) {
+            return false;
+        }
+        match by_app.get(app_id) {
+            Some(topics) => topics.contains(topic),
+            None => !self.protected.contains(topic),
+        }
+    }
 }
 
 /// Somebody wants messages of a topic, or events of streams.
@@ -142,21 +176,22 @@ pub struct Subscribe {
     pub service: ServiceName,
     /// What.
     pub from: Subscribed,
-    /// The group; `None`: the service's app id.
+    /// The group; `None`: the service's app id. Streams have none but their name.
     pub group: Option<String>,
-    /// Conditions and where to; the first that holds.
+    /// Conditions and where to; the first that holds. At least one; of streams exactly one, without a condition.
     pub routes: Vec<DeliveryRule>,
-    /// Most messages at a time. Default 16; 1 with `order: all`.
+    /// Most messages at a time. Default 16; 1 with `order: all` and of streams.
     pub concurrency: u32,
-    /// What is kept in order. Default: messages of the same key.
+    /// What is kept in order. Default: messages of the same key; of streams all events.
     pub order: MessageOrder,
-    /// Where a new group begins. Default: with the messages that come from then on.
+    /// Where a new group begins. Default: with the messages that come from then on; of streams with the first event, because
+    /// what is built from events needs all of them; of Dapr's subscriptions with the oldest message, as there.
     pub start: GroupStart,
     /// How long the service may take for one. Default 30 s.
     pub timeout: Duration,
-    /// `None`: as the topic says.
+    /// `None`: as the topic says; of streams [`RetryRule::default`].
     pub retry: Option<RetryRule>,
-    /// `None`: as the topic says.
+    /// `None`: as the topic says; of streams [`DeadLetterRule::Own`], `<name>.dead`.
     pub dead_letter: Option<DeadLetterRule>,
     /// Many at once: how many, and how long they wait for more (Dapr's `bulkSubscribe`).
     pub bulk: Option<(usize, Duration)>,
@@ -173,9 +208,10 @@ pub enum Subscribed {
     Topic(String),
     /// Streams of events.
     Streams {
-        /// Its name, under which its place is kept.
+        /// Its name, under which its place is kept: `group`, or else `<service>:<category>`, or `<service>` for all categories.
+        /// No two subscriptions have the same.
         name: String,
-        /// Streams of this category; `None`: all.
+        /// Streams of this category, which is what stands before the first `-` of a stream's name; `None`: all.
         category: Option<String>,
         /// Events of these types; none: all.
         types: Vec<String>,
@@ -187,11 +223,11 @@ pub enum Subscribed {
 /// A condition and a way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryRule {
-    /// CEL over `event`; `None`: always.
+    /// CEL over [`logic::condition::EVENT`], which compiles; `None`: always.
     pub when: Option<String>,
     /// The method, `POST`.
     pub method: String,
-    /// The path.
+    /// The path, which begins with `/`.
     pub path: String,
 }
 
@@ -239,11 +275,12 @@ pub enum DeliveryShape {
 /// Something that happens at times.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scheduled {
-    /// Its name.
+    /// Its name; `<component>@<service>` of a Dapr binding.
     pub name: String,
-    /// When: a cron expression of five or six fields, `@daily`, or `@every 5m`.
+    /// When: a cron expression of five or six fields, `@daily`, or `@every 5m`. [`logic::schedule::Repeat::parse`] reads it,
+    /// and finds neither a zone nor a number of runs in it.
     pub when: String,
-    /// The time zone of a cron expression, an IANA name. Default UTC.
+    /// The time zone of a cron expression, an IANA name that this machine knows. `None`: UTC.
     pub zone: Option<String>,
     /// What.
     pub action: ScheduledAction,
@@ -270,7 +307,7 @@ pub enum ScheduledAction {
         method: String,
         /// The path.
         path: String,
-        /// The body, JSON.
+        /// The body, JSON; `None`: an empty one.
         data: Option<String>,
     },
     /// Publishes: `publish: report.due`.
@@ -299,11 +336,12 @@ pub enum MissedRuns {
 pub struct OutboxTable {
     /// Whose.
     pub service: ServiceName,
-    /// The database; may hold `${secret:NAME}`. The service's own `db` when the file does not say.
-    pub url: Secret,
-    /// The table. Default `outbox`.
+    /// The database, `sqlite:…`, `postgres://…` or a `${secret:NAME}`, which may also be a part of it. `None`: the service's
+    /// own `db`, which is there.
+    pub url: Option<Secret>,
+    /// The table, perhaps with its schema before a dot. Default `outbox`.
     pub table: String,
-    /// The topic. Default `outbox.event.{aggregatetype}`.
+    /// The topic; `{aggregatetype}` in it stands for that column. Default `outbox.event.{aggregatetype}`.
     pub topic: String,
     /// Where it stands.
     pub place: Option<Place>,

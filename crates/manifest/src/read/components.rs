@@ -1,13 +1,18 @@
 //! What Dapr's components mean here: their stores are there under their names, kept by our engines.
 
 mod places;
+mod pubsub;
 mod secrets;
+mod values;
 
-use super::Reader;
+use super::{
+    Reader,
+    events::{Declared, Draft},
+};
 use crate::{
-    ConfigStore, Coordination, HttpEndpoint, KeyPrefix, LockStore, Origin, Scopes, SecretRule,
-    Service, StateKind, StateStore,
-    dapr::{self, Component, Resources},
+    ConfigStore, Coordination, HttpEndpoint, LockStore, Origin, Scopes, SecretRule, Service,
+    StateKind, StateStore,
+    dapr::{self, Component, Endpoint, Resources, Subscription},
     shape::names,
     source::Mark,
     suggest,
@@ -18,7 +23,6 @@ use places::Seen;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 /// Dapr's stores in memory have no bound. This one is far above what tests and examples keep.
@@ -26,8 +30,7 @@ const MEMORY_SIZE: ByteSize = ByteSize(256 * 1024 * 1024);
 
 /// Kinds of components that exist there and are not served.
 const NOT_SERVED: &[(&str, &str)] = &[
-    ("pubsub", "publish and subscribe are not served by this version"),
-    ("bindings", "bindings are not served by this version"),
+    ("bindings", "bindings but `bindings.cron` are not served by this version"),
     ("middleware", "rules for requests stand under `gateway:` in flotilla.yaml"),
     ("nameresolution", "services are found by the node; it is not needed"),
     ("crypto", "cryptography is not served by this version"),
@@ -38,10 +41,14 @@ const NOT_SERVED: &[(&str, &str)] = &[
 ];
 
 /// Kinds that are served.
-const SERVED: &[&str] = &["state", "lock", "configuration", "secretstores"];
+const SERVED: &[&str] = &["state", "pubsub", "lock", "configuration", "secretstores"];
+
+/// The one binding that is served.
+const CRON: &str = "bindings.cron";
 
 /// Metadata of components for state that we give a meaning.
-const OF_STATE: &[&str] = &["keyPrefix", "ttlInSeconds", "actorStateStore"];
+const OF_STATE: &[&str] =
+    &["keyPrefix", "ttlInSeconds", "actorStateStore", "outboxPublishPubsub", "outboxPublishTopic"];
 
 /// What was found.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,6 +64,7 @@ impl Reader<'_> {
         tree: &Node,
         services: &mut [Service],
         all: &mut Coordination,
+        events: &mut Draft,
     ) -> Found {
         let places = self.places(tree);
         let ids: BTreeMap<String, ServiceName> = services
@@ -74,10 +82,14 @@ impl Reader<'_> {
             };
             let mut near: Vec<PathBuf> = folders.iter().cloned().collect();
             near.extend([folder, self.context.root.clone()]);
-            let mut taker =
-                Taker { reader: self, all, own: &own, ids: &ids, seen: &place.seen, near: &near };
-            taker.take(&resources);
-            for scope in &resources.secret_scopes {
+            let Resources { components, endpoints, secret_scopes, subscriptions } = resources;
+            let (seen, near) = (&place.seen, &near);
+            let mut taker = Taker { reader: self, all, events, own: &own, ids: &ids, seen, near };
+            taker.take(&components, &endpoints);
+            for subscription in subscriptions {
+                taker.subscription(subscription);
+            }
+            for scope in &secret_scopes {
                 let rule = SecretRule {
                     by_default: scope.by_default,
                     allowed: scope.allowed.iter().cloned().collect(),
@@ -117,6 +129,7 @@ impl Own {
 struct Taker<'r, 'c> {
     reader: &'r mut Reader<'c>,
     all: &'r mut Coordination,
+    events: &'r mut Draft,
     own: &'r Own,
     ids: &'r BTreeMap<String, ServiceName>,
     seen: &'r Seen,
@@ -125,11 +138,18 @@ struct Taker<'r, 'c> {
 }
 
 impl Taker<'_, '_> {
-    fn take(&mut self, resources: &Resources) {
-        for component in &resources.components {
+    /// A subscription of somebody here; what no app of this system reads is another's.
+    fn subscription(&mut self, subscription: Subscription) {
+        if let Some(scopes) = self.scopes(&subscription.scopes) {
+            self.events.declared.push(Declared { subscription, scopes });
+        }
+    }
+
+    fn take(&mut self, components: &[Component], endpoints: &[Endpoint]) {
+        for component in components {
             self.component(component);
         }
-        for endpoint in &resources.endpoints {
+        for endpoint in endpoints {
             let Some(scopes) = self.scopes(&endpoint.scopes) else { continue };
             if self.all.endpoints.iter().any(|known| known.name == endpoint.name) {
                 let message = format!("the endpoint `{}` is given twice", endpoint.name);
@@ -155,12 +175,13 @@ impl Taker<'_, '_> {
 
     fn component(&mut self, component: &Component) {
         let block = component.kind.split('.').next().unwrap_or_default();
-        if let Some((_, why)) = NOT_SERVED.iter().find(|(name, _)| *name == block) {
+        let is_cron = component.kind == CRON;
+        if let Some((_, why)) = NOT_SERVED.iter().find(|(name, _)| *name == block && !is_cron) {
             let message =
                 format!("the component `{}` (`{}`) is not served", component.name, component.kind);
             return self.ignored(&component.kind_mark, &message, why, "");
         }
-        if !SERVED.contains(&block) {
+        if !SERVED.contains(&block) && !is_cron {
             let message = format!("`{}` is not a type of components that is known", component.kind);
             let known = SERVED.iter().chain(NOT_SERVED.iter().map(|(name, _)| name)).copied();
             let label = suggest::nearest(block, known)
@@ -170,7 +191,7 @@ impl Taker<'_, '_> {
         }
         if let Err(why) = names::store(&component.name) {
             let message = format!("the component `{}` is not served", component.name);
-            let why = format!("the name of a store {why}");
+            let why = format!("the name of a component {why}");
             return self.ignored(&component.name_mark, &message, &why, "call it differently");
         }
         let Some(scopes) = self.scopes(&component.scopes) else {
@@ -179,16 +200,19 @@ impl Taker<'_, '_> {
             return self.ignored(&component.name_mark, &message, "its `scopes` name others", "");
         };
         let own = match block {
-            "state" => &self.own.state,
-            "lock" => &self.own.locks,
-            "configuration" => &self.own.configuration,
-            _ => &self.own.secrets,
+            "state" => Some(&self.own.state),
+            "lock" => Some(&self.own.locks),
+            "configuration" => Some(&self.own.configuration),
+            "secretstores" => Some(&self.own.secrets),
+            _ => None,
         };
         // The file has the last word.
-        if own.contains(&component.name) {
+        if own.is_some_and(|own| own.contains(&component.name)) {
             return;
         }
         match block {
+            "pubsub" => self.pubsub(component, scopes),
+            _ if is_cron => self.cron_binding(component, &scopes),
             "state" => self.state(component, scopes),
             "lock" => self.lock(component, scopes),
             "configuration" => self.configuration(component, scopes),
@@ -225,6 +249,7 @@ impl Taker<'_, '_> {
         if !is_memory {
             self.served_here(component, OF_STATE);
         }
+        self.state_outbox(component);
         let store = StateStore {
             name: component.name.clone(),
             kind: match is_memory {
@@ -298,6 +323,7 @@ impl Taker<'_, '_> {
             some => problem.note(format!("{} have no effect", quoted(some))),
         };
         let help = match block {
+            "pubsub" => "`engines: { broker: … }` in flotilla.yaml chooses the engine",
             "state" => "`engines: { kv: … }` in flotilla.yaml chooses the engine",
             "configuration" => "values are set by `flotilla config set`",
             _ => "",
@@ -310,50 +336,13 @@ impl Taker<'_, '_> {
         let message = format!("the component `{}` is given twice, and differently", component.name);
         let problem = Diagnostic::error(Code::DUPLICATE, message)
             .at(component.kind_mark.place(), "given again here")
-            .help("a store has one meaning in the whole system; call one of them differently");
+            .help("a name has one meaning in the whole system; call one of them differently");
         self.reader.problems.add(match &first.place {
             Some(place) => {
                 problem.note(format!("it is given first in {}:{}", place.file, place.line))
             }
             None => problem,
         });
-    }
-
-    fn prefix(&mut self, component: &Component) -> KeyPrefix {
-        let Some(item) = component.item("keyPrefix") else { return KeyPrefix::Service };
-        match item.value.as_deref() {
-            None => {
-                let message = "`keyPrefix` cannot be a secret";
-                self.ignored(&item.mark, message, "the app id is used", "write it as `value:`");
-                KeyPrefix::Service
-            }
-            Some("" | "appid") => KeyPrefix::Service,
-            Some("name") => KeyPrefix::Store,
-            Some("namespace") => KeyPrefix::Namespace,
-            Some("none") => KeyPrefix::None,
-            Some(literal) => match names::key_prefix(literal) {
-                Ok(()) => KeyPrefix::Literal(literal.to_owned()),
-                Err(why) => {
-                    let problems = &mut *self.reader.problems;
-                    let message = "this cannot be a `keyPrefix`";
-                    problems.error(Code::BAD_VALUE, &item.mark, message, why, "");
-                    KeyPrefix::Service
-                }
-            },
-        }
-    }
-
-    fn ttl(&mut self, component: &Component) -> Option<Duration> {
-        let item = component.item("ttlInSeconds")?;
-        match item.value.as_deref().unwrap_or_default().trim().parse::<i64>() {
-            Ok(seconds) => u64::try_from(seconds).ok().filter(|s| *s > 0).map(Duration::from_secs),
-            Err(_) => {
-                let problems = &mut *self.reader.problems;
-                let message = "`ttlInSeconds` is not a whole number";
-                problems.error(Code::BAD_VALUE, &item.mark, message, "", "");
-                None
-            }
-        }
     }
 }
 

@@ -1,14 +1,16 @@
 //! What services share, all together: the stores that are there by themselves, and who refers to what.
 
 use super::{
-    Reader, components, same,
+    Reader, components,
+    events::Draft,
+    same,
     stores::{SECRET_STORE, origin},
     values::texts,
 };
 use crate::{
-    ConfigStore, ConfigUse, Coordination, EnvNames, Etcd, KeyPrefix, KvEngine, LockStore, OnChange,
-    Scopes, SecretReference, SecretRule, SecretSource, SecretStore, Service, StateKind, StateStore,
-    StopSignal, secret,
+    BrokerEngine, ConfigStore, ConfigUse, Coordination, EnvNames, Etcd, Events, KeyPrefix,
+    KvEngine, LockStore, OnChange, PubSub, Scopes, Secret, SecretReference, SecretRule,
+    SecretSource, SecretStore, Service, StateKind, StateStore, StopSignal, secret,
     source::Mark,
     suggest,
     tree::{Entry, Node, Value},
@@ -20,10 +22,16 @@ use std::collections::{BTreeMap, BTreeSet};
 const STATE_STORE: &str = "statestore";
 const LOCK_STORE: &str = "lockstore";
 const CONFIG_STORE: &str = "configstore";
+const PUBSUB: &str = "pubsub";
 
 impl Reader<'_> {
     /// All that services share; rules of single services are added to `services`.
-    pub(super) fn coordination(&mut self, tree: &Node, services: &mut [Service]) -> Coordination {
+    pub(super) fn coordination(
+        &mut self,
+        tree: &Node,
+        services: &mut [Service],
+        events: &mut Draft,
+    ) -> (Coordination, components::Found) {
         let kv = tree.at(&["engines", "kv"]);
         let secrets = tree.get("secrets");
         let mut all = Coordination {
@@ -35,8 +43,8 @@ impl Reader<'_> {
             secrets: secrets.map(|node| self.secret_store(node)).into_iter().collect(),
             ..Coordination::default()
         };
-        let found = self.components(tree, services, &mut all);
-        self.defaults(tree, found, &mut all);
+        let components = self.components(tree, services, &mut all, events);
+        self.defaults(tree, components, &mut all, events);
         for service in &mut *services {
             let is_own = |entry: &Entry| entry.key == service.name.as_str();
             let found = super::entries(tree).find(|(_, entry)| is_own(entry));
@@ -47,16 +55,22 @@ impl Reader<'_> {
                 own_secrets(entry, service, &all);
             }
         }
-        self.references(&mut all, services);
-        all
+        self.references(&mut all, services, &events.all);
+        (all, components)
     }
 
-    fn is_first(&self, entry: &Entry) -> bool {
+    pub(super) fn is_first(&self, entry: &Entry) -> bool {
         self.known.get(&entry.key).is_some_and(|known| same(&known.mark, &entry.key_mark))
     }
 
     /// The stores that are there without a word in the file. Whoever runs somebody else's components gets what these say.
-    fn defaults(&mut self, tree: &Node, found: components::Found, all: &mut Coordination) {
+    fn defaults(
+        &mut self,
+        tree: &Node,
+        found: components::Found,
+        all: &mut Coordination,
+        events: &mut Draft,
+    ) {
         let is_foreign = self.context.foreign && found.is_any;
         let lacks = |key: &str, is_empty: bool| tree.get(key).is_none() && is_empty && !is_foreign;
         let scopes = Scopes::default;
@@ -68,6 +82,19 @@ impl Reader<'_> {
                 prefix: KeyPrefix::default(),
                 scopes: scopes(),
                 origin: origin("state", None),
+            });
+        }
+        if events.all.pubsubs.is_empty() && !is_foreign {
+            events.all.pubsubs.push(PubSub {
+                name: PUBSUB.to_owned(),
+                scopes: scopes(),
+                allowed: BTreeSet::new(),
+                protected: BTreeSet::new(),
+                publishing: BTreeMap::new(),
+                subscribing: BTreeMap::new(),
+                group: None,
+                prefix: String::new(),
+                origin: origin("pubsub", None),
             });
         }
         if lacks("locks", all.locks.is_empty()) {
@@ -153,7 +180,7 @@ impl Reader<'_> {
     }
 
     /// Notes what the file asks for, and lets the environment answer it.
-    fn references(&mut self, all: &mut Coordination, services: &[Service]) {
+    fn references(&mut self, all: &mut Coordination, services: &[Service], events: &Events) {
         let mut found = Vec::new();
         let mut note = |text: &str, key: &str, place: Option<Place>| {
             for (name, _) in secret::references(text) {
@@ -167,6 +194,18 @@ impl Reader<'_> {
         if let KvEngine::Etcd(Etcd { user: Some((user, password)), .. }) = &all.kv {
             note(user, "`engines.kv`", all.kv_place.clone());
             note(password.reveal(), "`engines.kv`", all.kv_place.clone());
+        }
+        if let BrokerEngine::Nats(nats) = &events.broker {
+            let user = nats.user.iter().flat_map(|(user, word)| [user.as_str(), word.reveal()]);
+            for text in user.chain(nats.token.iter().map(Secret::reveal)) {
+                note(text, "`engines.broker`", events.broker_place.clone());
+            }
+        }
+        for outbox in &events.outboxes {
+            let key = format!("`outbox` of service `{}`", outbox.service);
+            if let Some(url) = &outbox.url {
+                note(url.reveal(), &key, outbox.place.clone());
+            }
         }
         for service in services {
             let mut note = |text: &str, key: &str| {

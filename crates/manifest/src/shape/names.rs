@@ -85,3 +85,58 @@ fn app_id(text: &str) -> Result<(), String> {
         None => Ok(()),
     }
 }
+
+/// Longest name of a topic or a group in bytes, as the broker port has it.
+const TOPIC_LEN_MAX: usize = 200;
+
+/// How the names of topics begin that the node has for itself.
+const OWN_TOPICS: &str = "flotilla.";
+
+/// How keys of `subscribes` begin that mean streams of events.
+pub(crate) const STREAMS: &str = "events:";
+
+/// Checks the name of a topic.
+pub(crate) fn topic(text: &str) -> Result<(), String> {
+    group(text)?;
+    if text.starts_with(OWN_TOPICS) {
+        return Err(format!("names that begin with `{OWN_TOPICS}` are the node's own"));
+    }
+    if text.starts_with(STREAMS) {
+        return Err(format!("what begins with `{STREAMS}` means streams of events, not a topic"));
+    }
+    Ok(())
+}
+
+/// Checks the name of a group of a topic.
+pub(crate) fn group(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("must not be empty".to_owned());
+    }
+    if text.len() > TOPIC_LEN_MAX {
+        return Err(format!("must not be longer than {TOPIC_LEN_MAX} bytes"));
+    }
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
+    match text.chars().find(|c| !fits(*c)) {
+        Some(bad) => Err(format!(
+            "must not have {bad:?} in it: names have letters, digits and `. _ - / : @`"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Checks the category of streams of events: what stands before the first `-` of their names.
+pub(crate) fn category(text: &str) -> Result<(), String> {
+    if text.contains('-') {
+        return Err("a category ends before the first `-` of a stream's name".to_owned());
+    }
+    group(text)
+}
+
+/// Checks what stands before names in a broker that several systems share.
+pub(crate) fn broker_prefix(text: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    match text.chars().all(fits) && (1..=STORE_LEN_MAX).contains(&text.len()) {
+        true => Ok(()),
+        false => Err(format!("must be 1 to {STORE_LEN_MAX} letters, digits, `-` and `_`")),
+    }
+}

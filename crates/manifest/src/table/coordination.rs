@@ -1,12 +1,12 @@
 //! The keys of what services share: engines, stores, secrets, and the app API.
 
-use super::{BOOL, DURATION, PORT, SIZE, TEXT, TEXT_OR_TEXTS, key};
+use super::{BOOL, DURATION, PORT, SIZE, TEXT, TEXT_OR_TEXTS, broker::BROKER, key};
 use crate::shape::{Form, Key, Shape, Table};
 
 static STORE_NAME: Shape = Shape::Scalar(Form::Store);
 static SCOPE: Shape = Shape::List(&Shape::Scalar(Form::Service));
 static PREFIX: Shape = Shape::Scalar(Form::KeyPrefix);
-static CREDENTIAL: Shape = Shape::Scalar(Form::Credential);
+pub(crate) static CREDENTIAL: Shape = Shape::Scalar(Form::Credential);
 
 const SCOPES: Key = key(
     "scopes",
@@ -21,13 +21,16 @@ const SCOPES_HINT: (&str, &str) = ("services", "write `scopes:`");
 pub(crate) static ENGINES: Shape = Shape::Keys(&Table {
     name: "engines",
     doc: "What keeps the data of the system. The embedded engines need nothing installed.",
-    keys: &[key(
-        "kv",
-        &KV,
-        "embedded",
-        "\"etcd://10.0.0.1:2379,10.0.0.2:2379\"",
-        "Keys and values: state, locks, configuration and stored secrets. `embedded`, `etcd://host:port,host:port` or, with TLS, `etcds://…`; `user:password@` may stand before the hosts. Or a map.",
-    )],
+    keys: &[
+        key(
+            "kv",
+            &KV,
+            "embedded",
+            "\"etcd://10.0.0.1:2379,10.0.0.2:2379\"",
+            "Keys and values: state, locks, configuration and stored secrets. `embedded`, `etcd://host:port,host:port` or, with TLS, `etcds://…`; `user:password@` may stand before the hosts. Or a map.",
+        ),
+        BROKER,
+    ],
     hints: &[
         ("etcd", "write `kv: \"etcd://host:2379\"`"),
         ("store", "write `kv:`"),
@@ -35,8 +38,11 @@ pub(crate) static ENGINES: Shape = Shape::Keys(&Table {
         ("locks", "locks are kept by `kv:`"),
         ("secrets", "secrets are kept by `kv:`"),
         ("config", "configuration is kept by `kv:`"),
+        ("nats", "write `broker: \"nats://host:4222\"`"),
+        ("topics", "topics are kept by `broker:`"),
+        ("pubsub", "topics are kept by `broker:`"),
     ],
-    later: &["broker", "state", "events"],
+    later: &["state", "events"],
 });
 static KV: Shape = Shape::Any(&[Shape::Scalar(Form::KvEngine), Shape::Keys(&KV_KEYS)]);
 static KV_KEYS: Table = Table {

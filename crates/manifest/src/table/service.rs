@@ -3,6 +3,7 @@
 use super::{
     BOOL, DURATION, PORT, SHELL, TEXT, TEXT_OR_TEXTS,
     coordination::{API, EXTERNAL, OWN_COMPONENTS, USED_CONFIG},
+    events::{OUTBOX, SUBSCRIBES},
     health::HEALTH,
     key,
     traffic::{RETRIES, TIMEOUT, TRAFFIC},
@@ -308,20 +309,16 @@ const HINTS: &[(&str, &str)] = &[
     ("configuration", "write `config:`"),
     ("reload", "write `config: { keys: […], on_change: sighup }`"),
     ("cron", "a job with `schedule:` runs at times"),
-    ("schedule", "a job under `jobs:` runs at times, a service all the time"),
+    (
+        "schedule",
+        "a job under `jobs:` runs at times; `schedules:` at the top level calls a service at times",
+    ),
+    ("subscribe", "write `subscribes:`"),
+    ("subscriptions", "write `subscribes:`"),
+    ("topics", "write `topics:` at the top level, and `subscribes:` here"),
 ];
-const LATER: &[&str] = &[
-    "scale",
-    "rollout",
-    "subscribes",
-    "publishes",
-    "migrations",
-    "migrate",
-    "test",
-    "watch",
-    "allow",
-    "weight",
-];
+const LATER: &[&str] =
+    &["scale", "rollout", "publishes", "migrations", "migrate", "test", "watch", "allow", "weight"];
 
 /// A service.
 pub(crate) static SERVICE: Shape = Shape::Keys(&Table {
@@ -389,6 +386,8 @@ pub(crate) static SERVICE: Shape = Shape::Keys(&Table {
         VARIABLES,
         VARIABLE_FILES,
         OWN_DATABASE,
+        SUBSCRIBES,
+        OUTBOX,
         API,
         USED_CONFIG,
         OWN_COMPONENTS,
@@ -441,6 +440,8 @@ pub(crate) static JOB: Shape = Shape::Keys(&Table {
         ("external", SERVES),
         ("config", "a job reads the configuration when it starts; only services have this key"),
         ("traffic", SERVES),
+        ("subscribes", SERVES),
+        ("outbox", "rows are published while a service runs; only services have this key"),
         ("cron", "write `schedule:`"),
         ("every", "write `schedule:`"),
         ("secrets", "write `env: { NAME: \"${secret:NAME}\" }`"),

@@ -18,27 +18,27 @@ gateway: { listen: '${secret:A}', auth: { keys: { me: '${secret:A}' } } }
               ┌─ flotilla.yaml:1:7
             1 │ name: ${secret:A}
               │       ^^^^^^^^^ `${secret:NAME}` is not replaced here
-              help: it may stand in `env`, `db`, `engines` and `services.<name>.api`
+              help: it may stand in `env`, `db`, `engines`, and `api` and `outbox` of a service
             error[F004]: `run` of service `api` cannot hold a secret
               ┌─ flotilla.yaml:3:18
             3 │   api: { run: 'x ${secret:A}', dir: '${secret:A}', instances: '${secret:A}' }
               │                  ^^^^^^^^^ everybody on the machine can read command lines
-              help: it may stand in `env`, `db`, `engines` and `services.<name>.api`
+              help: it may stand in `env`, `db`, `engines`, and `api` and `outbox` of a service
             error[F004]: `dir` of service `api` cannot hold a secret
               ┌─ flotilla.yaml:3:38
             3 │   api: { run: 'x ${secret:A}', dir: '${secret:A}', instances: '${secret:A}' }
               │                                      ^^^^^^^^^ `${secret:NAME}` is not replaced here
-              help: it may stand in `env`, `db`, `engines` and `services.<name>.api`
+              help: it may stand in `env`, `db`, `engines`, and `api` and `outbox` of a service
             error[F004]: `instances` of service `api` cannot hold a secret
               ┌─ flotilla.yaml:3:64
             3 │   api: { run: 'x ${secret:A}', dir: '${secret:A}', instances: '${secret:A}' }
               │                                                                ^^^^^^^^^ `${secret:NAME}` is not replaced here
-              help: it may stand in `env`, `db`, `engines` and `services.<name>.api`
+              help: it may stand in `env`, `db`, `engines`, and `api` and `outbox` of a service
             error[F004]: `run` of service `web` cannot hold a secret
               ┌─ flotilla.yaml:4:20
             4 │   web: { run: [x, '${secret:A}'], env: { '${secret:A}': x, B: '${secret:A:-x}', C: '$${secret:A}', D: '${secre…
               │                    ^^^^^^^^^ `${secret:NAME}` is not replaced here
-              help: it may stand in `env`, `db`, `engines` and `services.<name>.api`
+              help: it may stand in `env`, `db`, `engines`, and `api` and `outbox` of a service
             error[F004]: `${secret:A` cannot be a secret
               ┌─ flotilla.yaml:4:64
             4 │ … run: [x, '${secret:A}'], env: { '${secret:A}': x, B: '${secret:A:-x}', C: '$${secret:A}', D: '${secret:}' } }
@@ -58,7 +58,7 @@ gateway: { listen: '${secret:A}', auth: { keys: { me: '${secret:A}' } } }
               ┌─ flotilla.yaml:5:21
             5 │ gateway: { listen: '${secret:A}', auth: { keys: { me: '${secret:A}' } } }
               │                     ^^^^^^^^^ `${secret:NAME}` is not replaced here
-              help: it may stand in `env`, `db`, `engines` and `services.<name>.api`
+              help: it may stand in `env`, `db`, `engines`, and `api` and `outbox` of a service
             error[F004]: `auth` names no way to prove who one is
               ┌─ flotilla.yaml:5:41
             5 │ gateway: { listen: '${secret:A}', auth: { keys: { me: '${secret:A}' } } }

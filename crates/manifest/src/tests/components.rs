@@ -138,7 +138,7 @@ kind: Resiliency
 metadata: { name: r }
 ---
 apiVersion: dapr.io/v2alpha1
-kind: Subscription
+kind: WorkflowAccessPolicy
 metadata: { name: s }
 ---
 apiVersion: dapr.io/v1alpha1
@@ -160,7 +160,7 @@ apiVersion: dapr.io/v1
 ";
     let kinds: Vec<String> = [
         ("p", "pubsub.redis"),
-        ("b", "bindings.cron"),
+        ("b", "bindings.http"),
         ("s", "secretstores.azure.keyvault"),
         ("t", "stat.redis"),
         ("n", "nonsense"),
@@ -183,14 +183,15 @@ apiVersion: dapr.io/v1
             config configstore {} (configuration.flotilla)
             secrets secretstore Kv, Env(Listed({})) (secretstores.flotilla)
             endpoint outside https://api.example
-            warning[F022]: the component `p` (`pubsub.redis`) is not served
+            warning[F022]: the component `p` (`pubsub.redis`) is served by our own engine, not by redis
               ┌─ components/a.yaml:4:15
             4 │ spec: { type: pubsub.redis }
-              │               ^^^^^^^^^^^^ publish and subscribe are not served by this version
-            warning[F022]: the component `b` (`bindings.cron`) is not served
+              │               ^^^^^^^^^^^^ nothing connects to redis
+              help: `engines: { broker: … }` in flotilla.yaml chooses the engine
+            warning[F022]: the component `b` (`bindings.http`) is not served
               ┌─ components/a.yaml:9:15
-            9 │ spec: { type: bindings.cron }
-              │               ^^^^^^^^^^^^^ bindings are not served by this version
+            9 │ spec: { type: bindings.http }
+              │               ^^^^^^^^^^^^^ bindings but `bindings.cron` are not served by this version
             warning[F022]: the component `s` (`secretstores.azure.keyvault`) is not served
                ┌─ components/a.yaml:14:15
             14 │ spec: { type: secretstores.azure.keyvault }
@@ -208,17 +209,17 @@ apiVersion: dapr.io/v1
             warning[F022]: the component `a/b` is not served
                ┌─ components/a.yaml:28:19
             28 │ metadata: { name: "a/b" }
-               │                   ^^^^^^ the name of a store must not have '/' in it
+               │                   ^^^^^^ the name of a component must not have '/' in it
                help: call it differently
             warning[F022]: Resiliency is not honoured
               ┌─ components/b.yaml:2:7
             2 │ kind: Resiliency
               │       ^^^^^^^^^^ has no effect here
               help: write `timeout`, `retries` and `traffic: { breaker: … }` in flotilla.yaml
-            warning[F022]: Subscription is not honoured
+            warning[F022]: resources of the kind `WorkflowAccessPolicy` are not read
               ┌─ components/b.yaml:6:7
-            6 │ kind: Subscription
-              │       ^^^^^^^^^^^^ publish and subscribe are not served by this version
+            6 │ kind: WorkflowAccessPolicy
+              │       ^^^^^^^^^^^^^^^^^^^^ has no effect here
             warning[F022]: `headers` of an HTTPEndpoint is not honoured
                ┌─ components/b.yaml:12:42
             12 │ spec: { baseUrl: 'https://api.example/', headers: [{ name: a, value: b }] }
@@ -343,7 +344,7 @@ spec: { baseUrl: api.example }
             4 │ spec: { type: state.in-memory }
               │               ^^^^^^^^^^^^^^^ given again here
               = it is given first in components/c.yaml:4
-              help: a store has one meaning in the whole system; call one of them differently
+              help: a name has one meaning in the whole system; call one of them differently
         "#]],
     );
     check(

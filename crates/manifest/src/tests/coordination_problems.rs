@@ -22,11 +22,10 @@ locks: [a, a, '']
               ┌─ flotilla.yaml:2:16
             2 │ engines: { kv: 'redis://h', broker: nats }
               │                ^^^^^^^^^^^ `redis` is none; the engines are embedded, etcd://host:port and etcds://host:port (with TLS)
-            error[F002]: unknown key `broker` in `engines`
-              ┌─ flotilla.yaml:2:29
+            error[F004]: `engines.broker` cannot be used
+              ┌─ flotilla.yaml:2:37
             2 │ engines: { kv: 'redis://h', broker: nats }
-              │                             ^^^^^^ not supported by this version yet
-              help: remove `broker`, or use a version that supports it
+              │                                     ^^^^ the brokers are embedded, nats://host:port and natss://host:port (with TLS)
             error[F002]: unknown key `maxx` in `state.a`
               ┌─ flotilla.yaml:3:15
             3 │ state: { a: { maxx: 1Mi, type: redis }, 'b/c': {} }

@@ -54,7 +54,7 @@ fn includes_must_exist_and_not_go_in_a_circle() {
           ┌─ other/flotilla.yaml:2:28
         2 │ services: { web: { run: x, colour: y } }
           │                            ^^^^^^
-          help: the keys here are dir, run, build, image, entrypoint, command, volumes, publish, user, workdir, instances, needs, balance, port, listen, health, timeout, retries, traffic, restart, stop, limits, env, env_file, db, api, config, components, external
+          help: the keys here are dir, run, build, image, entrypoint, command, volumes, publish, user, workdir, instances, needs, balance, port, listen, health, timeout, retries, traffic, restart, stop, limits, env, env_file, db, subscribes, outbox, api, config, components, external
     "#]].assert_eq(&folder.load("flotilla.yaml", &options(&[])).unwrap_err());
 }
 

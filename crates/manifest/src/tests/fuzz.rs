@@ -6,10 +6,20 @@ use proptest::prelude::*;
 
 const FILES: &[(&str, &str)] = &[
     ("flotilla.yaml", include_str!("shop.yaml")),
+    ("flotilla.yaml", EVENTS),
     ("compose.yaml", include_str!("compose.yaml")),
     ("Procfile", "release: ./migrate\nweb: ./web -p $PORT\nworker: ./work\n"),
     ("dapr.yaml", include_str!("dapr.yaml")),
 ];
+
+const EVENTS: &str = "\
+services:
+  users: { db: sqlite, outbox: { topic: 'a.{aggregatetype}' }, subscribes: { a: POST /a, b: { routes: [{ when: event.type == 'x', to: /b }], order: all } } }
+  web: { run: x, subscribes: { events:account: { types: [x], tags: [y], to: /c }, events:*: /d } }
+topics: { a: { retain: 7d, max: 1GiB, dedup: 2m, retry: { max: 5, backoff: 1s..1m }, dead_letter: b }, b: { retain: forever }, auto: true }
+schedules: { s: { cron: '0 3 * * *', zone: UTC, call: POST web/run, data: { a: [1, b, null] } }, t: { every: 5m, publish: a, missed: skip } }
+engines: { broker: { url: 'nats://a,b:1', user: u, password: '${secret:P}', replicas: 3 } }
+";
 
 fn load(name: &str, bytes: &[u8]) {
     let folder = Folder::new(&[("users/app.py", "")]);

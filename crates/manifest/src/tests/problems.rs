@@ -254,7 +254,7 @@ fn unknown_keys_are_errors_with_a_suggestion() {
               ┌─ flotilla.yaml:1:65
             1 │ services: { api: { replicas: 3, depends_on: [web], ports: [80], colour: red }, web: {} }
               │                                                                 ^^^^^^
-              help: the keys here are dir, run, build, image, entrypoint, command, volumes, publish, user, workdir, instances, needs, balance, port, listen, health, timeout, retries, traffic, restart, stop, limits, env, env_file, db, api, config, components, external
+              help: the keys here are dir, run, build, image, entrypoint, command, volumes, publish, user, workdir, instances, needs, balance, port, listen, health, timeout, retries, traffic, restart, stop, limits, env, env_file, db, subscribes, outbox, api, config, components, external
         "#]],
     );
     check(
@@ -287,18 +287,18 @@ fn unknown_keys_are_errors_with_a_suggestion() {
 #[test]
 fn keys_of_later_versions_are_said_to_be_so() {
     check(
-        "services: { api: { scale: { min: 1 } } }\ntopics: {}\ngateway: { domain: a.example, routes: { /: { to: api, cache: 1m } } }\n",
+        "services: { api: { scale: { min: 1 } } }\ntransactions: {}\ngateway: { domain: a.example, routes: { /: { to: api, cache: 1m } } }\n",
         expect![[r#"
             error[F002]: unknown key `scale` in service `api`
               ┌─ flotilla.yaml:1:20
             1 │ services: { api: { scale: { min: 1 } } }
               │                    ^^^^^ not supported by this version yet
               help: remove `scale`, or use a version that supports it
-            error[F002]: unknown key `topics`
+            error[F002]: unknown key `transactions`
               ┌─ flotilla.yaml:2:1
-            2 │ topics: {}
-              │ ^^^^^^ not supported by this version yet
-              help: remove `topics`, or use a version that supports it
+            2 │ transactions: {}
+              │ ^^^^^^^^^^^^ not supported by this version yet
+              help: remove `transactions`, or use a version that supports it
             error[F002]: unknown key `domain` in `gateway`
               ┌─ flotilla.yaml:3:12
             3 │ gateway: { domain: a.example, routes: { /: { to: api, cache: 1m } } }

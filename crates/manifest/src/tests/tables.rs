@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, path::Path};
 fn tables() -> Vec<&'static Table> {
     fn walk(shape: &'static Shape, all: &mut Vec<&'static Table>) {
         match shape {
-            Shape::Scalar(_) => {}
+            Shape::Scalar(_) | Shape::Data => {}
             Shape::List(inner) | Shape::Names { value: inner, .. } => walk(inner, all),
             Shape::Any(shapes) => shapes.iter().for_each(|shape| walk(shape, all)),
             Shape::Keys(table) => {

@@ -1,6 +1,6 @@
 //! State: values under keys, with etags.
 
-use super::{any_store, words};
+use super::{any_store, outbox, words};
 use crate::{
     app::{Caller, Shared, fault::Fault},
     wire::Time,
@@ -271,6 +271,7 @@ pub(crate) async fn transact(
         return Err(Fault::state_too_many(store, operations.len(), OPERATIONS_MAX));
     }
     let refuse = |e: &Error| Fault::state_transaction(words(e));
+    let (operations, beside) = outbox::beside(shared, caller, store, operations).await?;
     let mut steps = Vec::with_capacity(operations.len());
     for operation in operations {
         steps.push(match operation {
@@ -282,7 +283,7 @@ pub(crate) async fn transact(
             },
         });
     }
-    match state.transact(steps).await {
+    match state.transact_beside(steps, beside).await {
         Ok(_) => Ok(()),
         // An outage is told apart all the same: who waits a moment can try again.
         Err(e) if e.is_outage() => Err(refuse(&e).of(&e)),

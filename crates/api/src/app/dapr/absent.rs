@@ -8,16 +8,8 @@ async fn say(fault: Fault) -> Answer {
     std::future::ready(Err(fault)).await
 }
 
-pub(super) async fn publish(ask: Ask) -> Answer {
-    say(Fault::no_pubsub(ask.value(0))).await
-}
-
 pub(super) async fn binding(ask: Ask) -> Answer {
     say(Fault::no_binding(ask.value(0))).await
-}
-
-pub(super) async fn job(_: Ask) -> Answer {
-    say(Fault::no_jobs()).await
 }
 
 pub(super) async fn actor(_: Ask) -> Answer {

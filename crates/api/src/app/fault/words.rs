@@ -215,27 +215,10 @@ impl Fault {
 
 /// What no file can configure.
 impl Fault {
-    pub(crate) fn no_pubsub(name: &str) -> Self {
-        let message = format!("pubsub {name} is not found");
-        Self::new(StatusCode::NOT_FOUND, Code::InvalidArgument, "ERR_PUBSUB_NOT_FOUND", message)
-            .detailed(Details {
-                reason: "DAPR_PUBSUB_NOT_FOUND".to_owned(),
-                resource: Some(("pubsub", name.to_owned())),
-                ..Details::default()
-            })
-    }
-
     pub(crate) fn no_binding(name: &str) -> Self {
         let message =
             format!("error invoking output binding {name}: couldn't find output binding {name}");
         Self::internal("ERR_INVOKE_OUTPUT_BINDING", message)
-    }
-
-    pub(crate) fn no_jobs() -> Self {
-        Self::internal(
-            "DAPR_SCHEDULER_SCHEDULE_JOB",
-            "failed to schedule job: the jobs block is not configured",
-        )
     }
 
     pub(crate) fn no_actors() -> Self {

@@ -7,15 +7,6 @@ use tonic::Status;
 
 /// The methods of each building block that is not here.
 const ABSENT: &[(&str, &[&str])] = &[
-    (
-        "publish and subscribe",
-        &[
-            "PublishEvent",
-            "BulkPublishEvent",
-            "BulkPublishEventAlpha1",
-            "SubscribeTopicEventsAlpha1",
-        ],
-    ),
     ("bindings", &["InvokeBinding"]),
     ("state queries", &["QueryStateAlpha1"]),
     (
@@ -34,21 +25,6 @@ const ABSENT: &[(&str, &[&str])] = &[
             "ExecuteActorStateTransaction",
             "InvokeActor",
             "SubscribeActorEventsAlpha1",
-        ],
-    ),
-    (
-        "jobs",
-        &[
-            "ScheduleJob",
-            "ScheduleJobAlpha1",
-            "GetJob",
-            "GetJobAlpha1",
-            "DeleteJob",
-            "DeleteJobAlpha1",
-            "DeleteJobsByPrefix",
-            "DeleteJobsByPrefixAlpha1",
-            "ListJobs",
-            "ListJobsAlpha1",
         ],
     ),
     (

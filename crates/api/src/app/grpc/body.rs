@@ -17,12 +17,13 @@ use tonic::Status;
 #[derive(Debug)]
 pub(super) struct Bounded<B> {
     inner: B,
-    deadline: Pin<Box<Sleep>>,
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> Bounded<B> {
-    pub(super) fn new(inner: B, patience: Duration) -> Self {
-        Self { inner, deadline: Box::pin(tokio::time::sleep(patience)) }
+    /// Without `patience` it may take as long as it likes.
+    pub(super) fn new(inner: B, patience: Option<Duration>) -> Self {
+        Self { inner, deadline: patience.map(|patience| Box::pin(tokio::time::sleep(patience))) }
     }
 }
 
@@ -42,7 +43,8 @@ where
             Poll::Ready(frame) => return Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
             Poll::Pending => {}
         }
-        match self.deadline.as_mut().poll(context) {
+        let Some(deadline) = &mut self.deadline else { return Poll::Pending };
+        match deadline.as_mut().poll(context) {
             Poll::Ready(()) => {
                 let status = Status::deadline_exceeded("the message did not come in time");
                 Poll::Ready(Some(Err(status.into())))

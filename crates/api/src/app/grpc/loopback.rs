@@ -28,11 +28,7 @@ pub(super) async fn exchange(
     size_max: usize,
 ) -> Result<(Response<Bytes>, HeaderMap), Status> {
     let io = TcpStream::connect(listener).await.map_err(|e| broken(&e))?;
-    // Small pieces that wait for each other's acknowledgement would cost more than they save.
-    io.set_nodelay(true).map_err(|e| broken(&e))?;
-    let mut builder = client::Builder::new();
-    builder.initial_window_size(WINDOW).initial_connection_window_size(WINDOW).enable_push(false);
-    let (sender, connection) = builder.handshake::<_, Bytes>(io).await.map_err(|e| broken(&e))?;
+    let (sender, connection) = begin(io).await?;
     let mut work = pin!(talk(sender, request, size_max));
     tokio::select! {
         done = &mut work => done,
@@ -41,7 +37,19 @@ pub(super) async fn exchange(
     }
 }
 
-async fn talk(
+/// Begins to speak HTTP/2 on a connection. What it gives second must be polled for anything to happen.
+pub(crate) async fn begin(
+    io: TcpStream,
+) -> Result<(client::SendRequest<Bytes>, client::Connection<TcpStream, Bytes>), Status> {
+    // Small pieces that wait for each other's acknowledgement would cost more than they save.
+    io.set_nodelay(true).map_err(|e| broken(&e))?;
+    let mut builder = client::Builder::new();
+    builder.initial_window_size(WINDOW).initial_connection_window_size(WINDOW).enable_push(false);
+    builder.handshake::<_, Bytes>(io).await.map_err(|e| broken(&e))
+}
+
+/// One exchange on a connection, which must be polled beside it.
+pub(crate) async fn talk(
     sender: client::SendRequest<Bytes>,
     request: Request<Bytes>,
     size_max: usize,

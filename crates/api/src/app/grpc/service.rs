@@ -10,18 +10,24 @@ use futures_util::{StreamExt as _, stream};
 use proto::dapr::{
     common::InvokeResponse,
     runtime::{
-        DeleteBulkStateRequest, DeleteStateRequest, ExecuteStateTransactionRequest,
-        GetBulkSecretRequest, GetBulkSecretResponse, GetBulkStateRequest, GetBulkStateResponse,
-        GetConfigurationRequest, GetConfigurationResponse, GetMetadataRequest, GetMetadataResponse,
-        GetSecretRequest, GetSecretResponse, GetStateRequest, GetStateResponse,
-        InvokeServiceRequest, SaveStateRequest, SecretResponse, SetMetadataRequest,
+        BulkPublishRequest, BulkPublishResponse, DeleteBulkStateRequest, DeleteJobRequest,
+        DeleteJobResponse, DeleteJobsByPrefixRequest, DeleteJobsByPrefixRequestAlpha1,
+        DeleteJobsByPrefixResponse, DeleteJobsByPrefixResponseAlpha1, DeleteStateRequest,
+        ExecuteStateTransactionRequest, GetBulkSecretRequest, GetBulkSecretResponse,
+        GetBulkStateRequest, GetBulkStateResponse, GetConfigurationRequest,
+        GetConfigurationResponse, GetJobRequest, GetJobResponse, GetMetadataRequest,
+        GetMetadataResponse, GetSecretRequest, GetSecretResponse, GetStateRequest,
+        GetStateResponse, InvokeServiceRequest, ListJobsRequest, ListJobsRequestAlpha1,
+        ListJobsResponse, ListJobsResponseAlpha1, PublishEventRequest, SaveStateRequest,
+        ScheduleJobRequest, ScheduleJobResponse, SecretResponse, SetMetadataRequest,
         ShutdownRequest, SubscribeConfigurationRequest, SubscribeConfigurationResponse,
-        TryLockRequest, TryLockResponse, UnlockRequest, UnlockResponse,
-        UnsubscribeConfigurationRequest, UnsubscribeConfigurationResponse, dapr_server,
+        SubscribeTopicEventsRequestAlpha1, SubscribeTopicEventsResponseAlpha1, TryLockRequest,
+        TryLockResponse, UnlockRequest, UnlockResponse, UnsubscribeConfigurationRequest,
+        UnsubscribeConfigurationResponse, dapr_server,
     },
 };
 use std::sync::Arc;
-use tonic::{Request, Response, Status, async_trait, codegen::BoxStream};
+use tonic::{Request, Response, Status, Streaming, async_trait, codegen::BoxStream};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -183,6 +189,91 @@ impl dapr_server::Dapr for Dapr {
         let unlocked =
             lock::unlock(&self.shared, &self.caller, &store_name, &resource_id, &lock_owner);
         Ok(Response::new(UnlockResponse { status: unlocked.await?.number() }))
+    }
+
+    async fn publish_event(&self, request: Request<PublishEventRequest>) -> Answer<()> {
+        self.publish(request).await
+    }
+
+    async fn bulk_publish_event(
+        &self,
+        request: Request<BulkPublishRequest>,
+    ) -> Answer<BulkPublishResponse> {
+        self.publish_bulk(request).await
+    }
+
+    async fn bulk_publish_event_alpha1(
+        &self,
+        request: Request<BulkPublishRequest>,
+    ) -> Answer<BulkPublishResponse> {
+        self.publish_bulk(request).await
+    }
+
+    async fn subscribe_topic_events_alpha1(
+        &self,
+        request: Request<Streaming<SubscribeTopicEventsRequestAlpha1>>,
+    ) -> Answer<BoxStream<SubscribeTopicEventsResponseAlpha1>> {
+        std::future::ready(self.subscribe(request)).await
+    }
+
+    async fn schedule_job(
+        &self,
+        request: Request<ScheduleJobRequest>,
+    ) -> Answer<ScheduleJobResponse> {
+        self.schedule(request.into_inner()).await
+    }
+
+    async fn schedule_job_alpha1(
+        &self,
+        request: Request<ScheduleJobRequest>,
+    ) -> Answer<ScheduleJobResponse> {
+        self.schedule(request.into_inner()).await
+    }
+
+    async fn get_job(&self, request: Request<GetJobRequest>) -> Answer<GetJobResponse> {
+        self.job(request.into_inner()).await
+    }
+
+    async fn get_job_alpha1(&self, request: Request<GetJobRequest>) -> Answer<GetJobResponse> {
+        self.job(request.into_inner()).await
+    }
+
+    async fn delete_job(&self, request: Request<DeleteJobRequest>) -> Answer<DeleteJobResponse> {
+        self.unschedule(request.into_inner()).await
+    }
+
+    async fn delete_job_alpha1(
+        &self,
+        request: Request<DeleteJobRequest>,
+    ) -> Answer<DeleteJobResponse> {
+        self.unschedule(request.into_inner()).await
+    }
+
+    async fn delete_jobs_by_prefix(
+        &self,
+        request: Request<DeleteJobsByPrefixRequest>,
+    ) -> Answer<DeleteJobsByPrefixResponse> {
+        self.unschedule_all(request.into_inner().name_prefix).await?;
+        Ok(Response::new(DeleteJobsByPrefixResponse {}))
+    }
+
+    async fn delete_jobs_by_prefix_alpha1(
+        &self,
+        request: Request<DeleteJobsByPrefixRequestAlpha1>,
+    ) -> Answer<DeleteJobsByPrefixResponseAlpha1> {
+        self.unschedule_all(request.into_inner().name_prefix).await?;
+        Ok(Response::new(DeleteJobsByPrefixResponseAlpha1 {}))
+    }
+
+    async fn list_jobs(&self, _: Request<ListJobsRequest>) -> Answer<ListJobsResponse> {
+        Ok(Response::new(ListJobsResponse { jobs: self.jobs().await? }))
+    }
+
+    async fn list_jobs_alpha1(
+        &self,
+        _: Request<ListJobsRequestAlpha1>,
+    ) -> Answer<ListJobsResponseAlpha1> {
+        Ok(Response::new(ListJobsResponseAlpha1 { jobs: self.jobs().await? }))
     }
 
     async fn get_metadata(&self, _: Request<GetMetadataRequest>) -> Answer<GetMetadataResponse> {

@@ -3,6 +3,8 @@
 mod blocks;
 mod configuration;
 mod invoke;
+mod jobs;
+mod pubsub;
 mod refusals;
 mod state;
 

@@ -293,9 +293,6 @@ async fn what_is_not_there_says_which_block_is_missing() {
             "ERR_INVOKE_OUTPUT_BINDING",
             "couldn't find output binding cron",
         ),
-        ("POST /v1.0/jobs/nightly", 500, "DAPR_SCHEDULER_SCHEDULE_JOB", "jobs"),
-        ("GET /v1.0-alpha1/jobs/nightly", 500, "DAPR_SCHEDULER_SCHEDULE_JOB", "jobs"),
-        ("DELETE /v1.0/jobs/nightly", 500, "DAPR_SCHEDULER_SCHEDULE_JOB", "jobs"),
         ("PUT /v1.0/actors/cat/1/method/meow", 500, "ERR_ACTOR_RUNTIME_NOT_FOUND", "actor"),
         (
             "POST /v1.0/workflows/dapr/w/start",

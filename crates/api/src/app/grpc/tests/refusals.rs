@@ -16,14 +16,9 @@ use tonic::{Code, metadata::MetadataValue};
 
 /// A method of every building block that is not here, and the words that name it.
 const ABSENT: &[(&str, &str)] = &[
-    ("PublishEvent", "publish and subscribe"),
-    ("BulkPublishEventAlpha1", "publish and subscribe"),
-    ("SubscribeTopicEventsAlpha1", "publish and subscribe"),
     ("InvokeBinding", "bindings"),
     ("QueryStateAlpha1", "state queries"),
     ("InvokeActor", "actors"),
-    ("ScheduleJob", "jobs"),
-    ("ScheduleJobAlpha1", "jobs"),
     ("StartWorkflowBeta1", "workflows"),
     ("EncryptAlpha1", "cryptography"),
     ("ConverseAlpha2", "conversation"),
