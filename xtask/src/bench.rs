@@ -7,6 +7,7 @@
 #![expect(clippy::print_stderr, reason = "progress; the result goes to standard output")]
 
 pub(crate) mod client;
+mod events;
 mod kv;
 pub(crate) mod load;
 mod peers;
@@ -40,6 +41,9 @@ use `bench proxy [--scenario NAME]... [--runs N] [--seconds S] [--peers LIST] [-
 pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<()> {
     if let Some((_, rest)) = args.split_first().filter(|(first, _)| *first == "kv") {
         return kv::run(workspace, &kv::words(rest)?);
+    }
+    if let Some((_, rest)) = args.split_first().filter(|(first, _)| *first == "events") {
+        return events::run(workspace, &kv::words(rest)?);
     }
     let options = Options::read(args)?;
     if process::which("wrk").is_none() {

@@ -33,6 +33,7 @@ cargo xtask <command>
   bench proxy          how fast the data plane is, beside nginx, HAProxy and Envoy: CPU per request,
                        latency, memory; see docs/guide/benchmarks.md
   bench kv             how fast the embedded kv engine is, beside etcd, Redis and the bare disk
+  bench events         how fast the embedded broker is, beside NATS JetStream, Redis and the bare disk
   fuzz NAME [--seconds N]
                        give a parser of the data plane bytes that nobody thought of; `all` for each
                        in turn, fuzz/corpus has their names

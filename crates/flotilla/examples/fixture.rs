@@ -31,7 +31,7 @@
 use std::{
     collections::BTreeMap,
     env,
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::{self, BufRead, BufReader, BufWriter, Write},
     net::{TcpListener, TcpStream},
     os::unix::process::CommandExt,
@@ -267,6 +267,7 @@ fn read_body(reader: &mut impl BufRead, headers: &[(String, String)]) -> io::Res
 /// - `crash`: ends with 3 before it answers
 /// - `unready`, `hang`: from now on not ready, or silent
 /// - `record?id=N&ms=N`: after a while, appends the id to the file `$LEDGER`
+/// - `event`: notes the request in the file `$LEDGER` and answers as `$LEDGER.answers` says, see [`take`]
 /// - `print?text=T`: prints a line
 /// - anything else: who answered what; `?size=N` makes it N bytes longer
 fn answer(service: &Service, request: &Request) -> (u16, String) {
@@ -302,12 +303,33 @@ fn answer(service: &Service, request: &Request) -> (u16, String) {
             file.write_all(format!("{}\n", parameter("id")).as_bytes()).unwrap();
             (201, describe(service, request))
         }
+        "event" => take(service, request),
         "print" => {
             println!("{}", parameter("text"));
             (200, "{}".to_owned())
         }
         _ => (200, describe(service, request)),
     }
+}
+
+/// Notes a request and answers it: 200, or what the first line of `$LEDGER.answers` says whose text is in the body. A line
+/// is `STATUS MS TEXT`; the answer comes after so many milliseconds.
+fn take(service: &Service, request: &Request) -> (u16, String) {
+    let ledger = env::var("LEDGER").expect("LEDGER is set");
+    let told = fs::read_to_string(format!("{ledger}.answers")).unwrap_or_default();
+    let body = String::from_utf8_lossy(&request.body);
+    let line = told.lines().find_map(|line| {
+        let (status, line) = line.split_once(' ')?;
+        let (ms, wanted) = line.split_once(' ')?;
+        body.contains(wanted).then_some((status.parse().ok()?, ms.parse().ok()?))
+    });
+    let (status, ms) = line.unwrap_or((200, 0));
+    let mut file = OpenOptions::new().append(true).create(true).open(ledger).unwrap();
+    // One write: lines of several processes do not mix.
+    let line = format!("{{\"status\":{status},\"request\":{}}}\n", describe(service, request));
+    file.write_all(line.as_bytes()).unwrap();
+    thread::sleep(Duration::from_millis(ms));
+    (status, "{}".to_owned())
 }
 
 fn describe(service: &Service, request: &Request) -> String {

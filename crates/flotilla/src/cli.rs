@@ -7,12 +7,14 @@ mod args;
 mod check;
 mod config;
 mod dapr;
+mod data;
 mod doctor;
 mod down;
 mod exit;
 mod explain;
 mod follow;
 mod init;
+mod jobs;
 mod locate;
 mod lock;
 mod logs;
@@ -27,7 +29,9 @@ mod sample;
 mod secrets;
 mod state;
 mod store;
+mod streams;
 mod top;
+mod topics;
 mod ui;
 mod up;
 mod wait;
@@ -133,6 +137,10 @@ fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Lock(args) => wait_for(lock::run(context, &args)),
         Command::Config(args) => wait_for(config::run(context, &args)),
         Command::Secrets(args) => wait_for(secrets::run(context, &args)),
+        Command::Topics(args) => wait_for(topics::run(context, &args)),
+        Command::Subscriptions(args) => wait_for(topics::subscriptions(context, &args)),
+        Command::Streams(args) => wait_for(streams::run(context, &args)),
+        Command::Jobs(args) => wait_for(jobs::run(context, &args)),
         Command::Check => check::run(context),
         Command::Schema => check::schema(context),
         Command::Doctor => doctor::run(context),

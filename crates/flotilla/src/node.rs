@@ -23,6 +23,7 @@ mod control;
 mod door;
 mod edges;
 mod engine;
+mod events;
 mod external;
 pub(crate) mod handover;
 mod peers;

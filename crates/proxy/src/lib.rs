@@ -67,6 +67,7 @@ pub use endpoint::Endpoint;
 pub use error::Error;
 pub use listener::{ListenerId, ListenerKind, Sockets};
 pub use logic::{balance::Algorithm, breaker::Phase};
+pub use refusal::REFUSAL_FIELD;
 pub use service::{Handle, Service};
 pub use settings::{
     Clients, Exchange, Network, Retry, RouteSettings, Stickiness, Sticky, Timeouts, Traffic,

@@ -6,6 +6,10 @@
 use crate::h1::{Bad, ResponseHead};
 use base::ServiceName;
 
+/// The field that tells answers of the data plane from those of instances; its value is the code, also for gRPC, whose
+/// statuses do not tell one refusal from another.
+pub const REFUSAL_FIELD: &str = "flotilla-refused";
+
 /// Why the data plane answers in an instance's place.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
@@ -120,6 +124,7 @@ impl Refusal {
             return Vec::new();
         }
         head.begin(self.status, 1);
+        head.fields.add(REFUSAL_FIELD.as_bytes(), self.code.as_bytes());
         head.fields.add(b"content-type", b"application/json");
         if let Some(seconds) = self.retry_after_s.or_else(|| (self.status == 503).then_some(1)) {
             head.fields.add(b"retry-after", seconds.to_string().as_bytes());
@@ -146,6 +151,7 @@ impl Refusal {
             }
         }
         head.begin(200, 2);
+        head.fields.add(REFUSAL_FIELD.as_bytes(), self.code.as_bytes());
         head.fields.add(b"content-type", b"application/grpc");
         head.fields.add(b"grpc-status", status.as_bytes());
         head.fields.add(b"grpc-message", message.as_bytes());

@@ -1,7 +1,12 @@
 //! The command line as it may be typed.
 
+mod events;
 mod shared;
 
+pub(crate) use events::{
+    Append, DlqCommand, JobsCommand, Publish, Read, StreamsCommand, Subscriptions, Sure,
+    TopicsCommand,
+};
 pub(crate) use shared::{ConfigCommand, Keys, LockCommand, SecretsCommand, StateCommand, Store};
 
 use base::units::parse_duration;
@@ -101,6 +106,17 @@ pub(crate) enum Command {
     /// Store secrets, and see which there are
     #[command(subcommand)]
     Secrets(SecretsCommand),
+    /// Publish and look at messages, groups, dead letters
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// Show who messages are pushed to, and how that goes
+    Subscriptions(Subscriptions),
+    /// Look at and append to streams of events
+    #[command(subcommand)]
+    Streams(StreamsCommand),
+    /// Look at schedules and jobs, and run them
+    #[command(subcommand)]
+    Jobs(JobsCommand),
     /// Check the file without running anything
     Check,
     /// Print the JSON Schema of flotilla.yaml

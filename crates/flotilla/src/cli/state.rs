@@ -1,7 +1,7 @@
 //! `flotilla state`: what services keep, for people.
 
 mod repair;
-mod value;
+pub(super) mod value;
 
 use super::{
     Context,
@@ -211,7 +211,8 @@ async fn remove(
         Some(etag) => {
             let expect = Some(Expect { etag: Some(etag.to_owned()), missing: false });
             let delete = Delete { key: key.to_owned(), expect, fence: None };
-            let transaction = Transaction { operations: vec![Operation::Delete(delete)] };
+            let operations = vec![Operation::Delete(delete)];
+            let transaction = Transaction { operations, ..Transaction::default() };
             let done = place.client.transact_state(&place.store, service, &transaction).await;
             done.map_err(|e| locate::unanswered(&e))?;
             true

@@ -3,7 +3,7 @@
 use super::door::Addresses;
 use super::peers::Neighbours;
 use api::{
-    app::{AppBackend, Callee, Channel, HealthCheck, Instance, Protocol},
+    app::{AppBackend, Callee, Channel, Component, HealthCheck, Instance, Protocol, Subscription},
     backend,
 };
 use arc_swap::ArcSwap;
@@ -13,7 +13,7 @@ use coordination::StoreKind;
 use manifest::{AppProtocol, Check, System};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 use supervisor::{InstanceState, Status};
 
@@ -26,6 +26,8 @@ struct Inner {
     data_plane: proxy::Handle,
     neighbours: Neighbours,
     directory: ArcSwap<Directory>,
+    /// Who knows what services are subscribed to; it stands on this and comes later.
+    events: OnceLock<events::Handle>,
 }
 
 /// What holds of services and instances at one time.
@@ -41,6 +43,10 @@ struct Directory {
     /// Type and version of stores that component files define.
     origins: HashMap<(StoreKind, String), (String, String)>,
     endpoints: BTreeMap<String, Arc<str>>,
+    /// Names of the broker in Dapr's API.
+    pubsubs: Arc<[Arc<manifest::PubSub>]>,
+    /// Where the transactions of state stores are published.
+    state_outboxes: Arc<BTreeMap<String, manifest::StateOutbox>>,
 }
 
 /// A service and what its instances have in common.
@@ -72,10 +78,16 @@ impl Apps {
         tokens: &Tokens,
         neighbours: Neighbours,
     ) -> Self {
-        let inner = Inner { supervisor, data_plane, neighbours, directory: ArcSwap::default() };
+        let (directory, events) = (ArcSwap::default(), OnceLock::new());
+        let inner = Inner { supervisor, data_plane, neighbours, directory, events };
         let apps = Self(Arc::new(inner));
         apps.apply(system, tokens);
         apps
+    }
+
+    /// Says who knows of subscriptions, once.
+    pub(super) fn know(&self, events: events::Handle) {
+        let _is_first = self.0.events.set(events);
     }
 
     /// Takes another system over.
@@ -140,6 +152,8 @@ impl Directory {
             scopes: scopes(file),
             origins: origins(file),
             endpoints: file.endpoints.iter().map(endpoint).collect(),
+            pubsubs: system.events.pubsubs.iter().cloned().map(Arc::new).collect(),
+            state_outboxes: Arc::new(system.events.state_outboxes.clone()),
         }
     }
 
@@ -287,6 +301,45 @@ impl AppBackend for Apps {
 
     fn origin(&self, kind: StoreKind, store: &str) -> Option<(String, String)> {
         self.0.directory.load().origins.get(&(kind, store.to_owned())).cloned()
+    }
+
+    fn pubsub(&self, service: &ServiceName, name: &str) -> Option<Arc<manifest::PubSub>> {
+        let directory = self.0.directory.load();
+        let fits = |it: &&Arc<manifest::PubSub>| it.name == name && it.scopes.allows(service);
+        directory.pubsubs.iter().find(fits).cloned()
+    }
+
+    fn state_outbox(&self, store: &str) -> Option<manifest::StateOutbox> {
+        self.0.directory.load().state_outboxes.get(store).cloned()
+    }
+
+    fn components(&self, service: &ServiceName) -> Vec<Component> {
+        let directory = self.0.directory.load();
+        let usable = directory.pubsubs.iter().filter(|it| it.scopes.allows(service));
+        let component = |it: &Arc<manifest::PubSub>| Component {
+            name: it.name.clone(),
+            kind: it.origin.kind.clone(),
+            version: it.origin.version.clone(),
+            capabilities: Vec::new(),
+        };
+        usable.map(component).collect()
+    }
+
+    fn subscriptions(&self, service: &ServiceName) -> Vec<Subscription> {
+        let directory = self.0.directory.load();
+        let Some(events) = self.0.events.get() else { return Vec::new() };
+        let Some(pubsub) = directory.pubsubs.iter().find(|it| it.scopes.allows(service)) else {
+            return Vec::new();
+        };
+        let all = events.subscriptions().into_iter();
+        let own = all.filter(|it| it.service.as_ref() == Some(service));
+        own.map(|it| Subscription {
+            pubsub: pubsub.name.clone(),
+            topic: it.topic.to_string(),
+            rules: it.routes.into_iter().map(|(when, to)| (when.unwrap_or_default(), to)).collect(),
+            dead_letter: it.dead_letter.map(|topic| topic.to_string()),
+        })
+        .collect()
     }
 
     /// Replaces the instance, as `flotilla restart` does; there is no other process to end than its own.

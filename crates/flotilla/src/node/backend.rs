@@ -1,8 +1,20 @@
 //! The node as the admin API sees it.
 
+mod usage;
+
 use super::{
-    app::Apps, containers, control::Wishes, edges, engine::Trouble, gateway_error, handover::Asked,
-    load, plane, reload::Reloader, shared, stores, succession, traffic::Meter,
+    app::Apps,
+    containers,
+    control::Wishes,
+    edges,
+    engine::Trouble,
+    events::{self, Steering},
+    gateway_error,
+    handover::Asked,
+    load, plane,
+    reload::Reloader,
+    shared, stores, succession,
+    traffic::Meter,
 };
 use adapter_docker::DockerHost;
 use adapter_local::LocalHost;
@@ -11,7 +23,7 @@ use api::{
     wire,
 };
 use async_trait::async_trait;
-use base::{Diagnostic, InstanceId, Moment, ServiceName, Timestamp};
+use base::{Diagnostic, InstanceId, ServiceName, Timestamp};
 use manifest::System;
 use ports::host::{Enforcement, Host as _};
 use runtime::Clock;
@@ -19,10 +31,10 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 use supervisor::Status;
 use tokio::sync::{mpsc::error::TrySendError, oneshot};
+use usage::Looks;
 
 /// The parts of the node that answer questions.
 pub(super) struct NodeBackend {
@@ -34,10 +46,13 @@ pub(super) struct NodeBackend {
     pub(super) coordination: coordination::Handle,
     pub(super) apps: Apps,
     pub(super) reloader: Reloader,
+    pub(super) events: Steering,
     /// The node's own environment.
     pub(super) environment: Arc<BTreeMap<String, String>>,
     /// Why there is no kv engine, as long as there is none.
     pub(super) engine_trouble: Trouble,
+    /// Why topics or streams of events are not there, as long as they are not.
+    pub(super) event_trouble: events::Trouble,
     pub(super) meter: Meter,
     pub(super) host: Arc<LocalHost>,
     pub(super) containers: Arc<DockerHost>,
@@ -51,16 +66,6 @@ pub(super) struct NodeBackend {
     /// The node's own processor time at the last looks.
     pub(super) usage: Mutex<Looks>,
 }
-
-/// Two looks at the node's own processor time, so that callers close together do not shorten each other's interval.
-#[derive(Default)]
-pub(super) struct Looks {
-    before: (Moment, Duration),
-    latest: (Moment, Duration),
-}
-
-/// Looks closer together than this say more about the clock's ticks than about the node.
-const USAGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is applied at present.
 #[derive(Clone)]
@@ -97,6 +102,7 @@ impl NodeBackend {
         self.present(|present| {
             let mut notes = present.warnings.clone();
             notes.extend(self.engine_trouble.problem());
+            notes.extend(self.event_trouble.problems());
             for service in &present.system.services {
                 if matches!(service.program, manifest::Program::Container(_)) {
                     continue;
@@ -138,27 +144,8 @@ impl NodeBackend {
         applied.map_err(|e| Error::Invalid(vec![*shared::secret_error(&e)]))?;
         self.apps.apply(system, &shared::tokens(&self.coordination, system).await);
         self.reloader.apply(system);
+        self.events.apply(system).await;
         Ok(())
-    }
-
-    /// The node's own use; processor time as cores over the time since the last look that is a second ago or more.
-    fn node_usage(&self) -> wire::NodeUsage {
-        let (cpu, memory) = own_usage();
-        let now = self.clock.now();
-        let mut looks = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.since(looks.latest.0) >= USAGE_INTERVAL {
-            looks.before = looks.latest;
-            looks.latest = (now, cpu);
-        }
-        let (since, used) = looks.before;
-        let interval = now.since(since).as_secs_f64();
-        let cores =
-            if interval > 0.0 { cpu.saturating_sub(used).as_secs_f64() / interval } else { 0.0 };
-        wire::NodeUsage {
-            cpu_cores: cores,
-            cpu_ms: u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX),
-            memory_bytes: memory,
-        }
     }
 }
 
@@ -305,6 +292,10 @@ impl Backend for NodeBackend {
         self.coordination.clone()
     }
 
+    fn messaging(&self) -> Result<::events::Handle, Error> {
+        Ok(self.events.handle.clone())
+    }
+
     fn requests(&self) -> proxy::record::Requests {
         self.requests.clone()
     }
@@ -370,20 +361,4 @@ pub(super) fn refusal(error: supervisor::Error) -> Error {
         }
         supervisor::Error::Stopping => Error::Stopping,
     }
-}
-
-/// Processor time and resident memory of this process.
-fn own_usage() -> (Duration, u64) {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let ticks: u64 = stat
-        .rsplit_once(')')
-        .map(|(_, rest)| {
-            rest.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum()
-        })
-        .unwrap_or(0);
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = statm.split_whitespace().nth(1).and_then(|p| p.parse().ok()).unwrap_or(0);
-    let page_size = u64::try_from(rustix::param::page_size()).unwrap_or(4_096);
-    let tick_ms = 1_000 / rustix::param::clock_ticks_per_second().max(1);
-    (Duration::from_millis(ticks * tick_ms), pages * page_size)
 }

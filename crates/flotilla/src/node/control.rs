@@ -13,7 +13,7 @@ use super::{
     port_taken,
     redact::Redacting,
     reload::Reloader,
-    shared::{Shared, Surface},
+    shared::{Base, Shared, Surface},
     state_error,
     traffic::Meter,
 };
@@ -193,15 +193,21 @@ impl Control {
         let supervisor = supervising.handle();
         let meter = Meter::start(plane.gateway.clone(), clock, &mut tasks);
         let neighbours = Neighbours::start(options, plane, &wishes, &mut tasks);
-        let surface = Surface::start(
-            &coordination,
-            supervisor.clone(),
-            system,
-            plane,
-            neighbours,
-            &mut tasks,
-        )
-        .await;
+        let base = Base { shared: &shared, state_dir: places.root(), clock };
+        let surface =
+            Surface::start(base, supervisor.clone(), system, plane, neighbours, &mut tasks).await;
+        let surface = match surface {
+            Ok(surface) => surface,
+            Err(problem) => {
+                if !takes_over {
+                    supervisor.stop().await;
+                }
+                tasks.shutdown(TASKS_GRACE).await;
+                supervising.shutdown().await;
+                shared.close().await;
+                return Err(problem);
+            }
+        };
         let reloader =
             Reloader::start(coordination.clone(), supervisor.clone(), system, &mut tasks);
         let backend = Arc::new(NodeBackend {
@@ -213,8 +219,10 @@ impl Control {
             coordination,
             apps: surface.apps(),
             reloader,
+            events: surface.events(),
             environment: shared.environment(),
             engine_trouble: shared.trouble(),
+            event_trouble: shared.event_trouble(),
             meter,
             host: processes,
             containers: engine,

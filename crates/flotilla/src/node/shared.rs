@@ -4,6 +4,7 @@ use super::{
     app::{Apps, Pair, Tokens},
     door::Door,
     engine::{Engine, Trouble},
+    events::{self, Engines, Events, Ground, Steering},
     peers::Neighbours,
     plane::Plane,
     redact::Redacting,
@@ -32,15 +33,24 @@ const GRACE: Duration = Duration::from_secs(2);
 /// The parts that stand before the supervisor does.
 pub(super) struct Shared {
     engine: Engine,
+    engines: Engines,
     service: coordination::Service,
     pub(super) handle: coordination::Handle,
     environment: Arc<BTreeMap<String, String>>,
+}
+
+/// What the parts that stand on the supervisor stand on besides.
+pub(super) struct Base<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) state_dir: &'a Path,
+    pub(super) clock: Clock,
 }
 
 /// The parts that stand on the supervisor.
 pub(super) struct Surface {
     service: api::app::Service,
     apps: Apps,
+    events: Events,
     door: Arc<Door>,
 }
 
@@ -59,6 +69,7 @@ impl Shared {
     ) -> Result<Self, Box<Diagnostic>> {
         let environment = Arc::new(environment());
         let engine = Engine::open(system, state_dir, &environment, tasks).await;
+        let engines = Engines::open(system, state_dir, &environment, tasks).await;
         let node = coordination::node_id(&state_dir.join("run").join("node.id"));
         let config = coordination::Config {
             kv: Arc::clone(&engine.kv),
@@ -78,7 +89,7 @@ impl Shared {
                 "the kv engine does not answer yet; services start without"
             );
         }
-        Ok(Self { engine, service, handle, environment })
+        Ok(Self { engine, engines, service, handle, environment })
     }
 
     /// What is wrong with the engine, at any moment.
@@ -86,9 +97,15 @@ impl Shared {
         self.engine.trouble()
     }
 
+    /// What is wrong with the engines of events, at any moment.
+    pub(super) fn event_trouble(&self) -> events::Trouble {
+        self.engines.trouble()
+    }
+
     /// Closes what is still open.
     pub(super) async fn close(self) {
         self.service.shutdown(GRACE).await;
+        self.engines.close().await;
         self.engine.close().await;
     }
 
@@ -104,20 +121,39 @@ impl Shared {
 }
 
 impl Surface {
-    /// Starts the app API and opens the door to it.
+    /// Starts events and the app API, and opens the door to it.
+    ///
+    /// # Errors
+    /// When what the file says of events cannot be meant so.
     pub(super) async fn start(
-        coordination: &coordination::Handle,
+        Base { shared, state_dir, clock }: Base<'_>,
         supervisor: supervisor::Handle,
         system: &System,
         plane: &Plane,
         neighbours: Neighbours,
         tasks: &mut TaskSet,
-    ) -> Self {
+    ) -> Result<Self, Box<Diagnostic>> {
+        let coordination = &shared.handle;
         let tokens = tokens(coordination, system).await;
         let door = Arc::clone(&plane.door);
-        let apps = Apps::new(supervisor, plane.handle.clone(), system, &tokens, neighbours);
+        let apps = Apps::new(supervisor.clone(), plane.handle.clone(), system, &tokens, neighbours);
+        let ground = Ground {
+            engines: &shared.engines,
+            kv: Arc::clone(&shared.engine.kv),
+            coordination: coordination.clone(),
+            supervisor,
+            gateway: plane.gateway.clone(),
+            backend: Arc::new(apps.clone()),
+            state_dir,
+            clock,
+        };
+        let events = Events::start(ground, system, tasks)
+            .await
+            .map_err(|e| Box::new(Diagnostic::error(Code::BROKER, ErrorChain(&e).to_string())))?;
+        apps.know(events.steering().handle);
         let following = apps.clone();
-        let config = api::app::Config::new(coordination.clone(), Arc::new(apps.clone()));
+        let mut config = api::app::Config::new(coordination.clone(), Arc::new(apps.clone()));
+        config.events = Some(events.steering().handle);
         let service = api::app::Service::start(config);
         let (app, locks) = (service.app(), coordination.clone());
         let ended = move |instance: &InstanceId| {
@@ -126,7 +162,12 @@ impl Surface {
         };
         tasks.spawn("app directory", |stop| following.follow(ended, stop));
         door.open(service.app());
-        Self { service, apps, door }
+        Ok(Self { service, apps, events, door })
+    }
+
+    /// Events, for whoever steers them.
+    pub(super) fn events(&self) -> Steering {
+        self.events.steering()
     }
 
     /// Who calls, and who can be called.
@@ -137,6 +178,7 @@ impl Surface {
     /// Ends what it pushes, and closes the door: requests wait at it.
     pub(super) async fn end(self) {
         self.door.shut();
+        self.events.end().await;
         self.service.shutdown().await;
     }
 }

@@ -1,7 +1,9 @@
 //! The examples of this repository, as they are but for their ports and build steps.
 
+mod shop;
+
 use crate::kit::{
-    System, alone, fixture,
+    System, alone,
     http::{Answer, Request},
     repository, skip,
 };
@@ -11,7 +13,6 @@ use std::{
     net::TcpListener,
     path::Path,
     process::{Command, Stdio},
-    time::SystemTime,
 };
 
 /// Copies a folder without what running it made.
@@ -124,136 +125,4 @@ fn polyglot_runs_three_languages_as_one_system() {
     let nothing = json!({ "sku": "nothing", "quantity": 1 });
     assert!(send(&system, "POST", &format!("/baskets/{id}/items"), &nothing).status >= 400);
     system.down();
-}
-
-/// When the newest file below a folder was written.
-fn newest(folder: &Path) -> SystemTime {
-    let changed = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let times = entries
-        .filter(|path| !path.ends_with(".flotilla"))
-        .map(|path| if path.is_dir() { newest(&path) } else { changed(&path) });
-    times.max().unwrap_or(SystemTime::UNIX_EPOCH)
-}
-
-/// The shop with programs of the same profile as the tests, so that no release build is needed.
-fn shop() -> System {
-    let programs = fixture().parent().and_then(Path::parent).unwrap().to_owned();
-    let services = ["users", "items", "orders"];
-    let program = |service: &str| programs.join(format!("shop-{service}"));
-    let sources = newest(&repository().join("examples/shop"));
-    let is_fresh = |service: &&str| {
-        let built = fs::metadata(program(service)).and_then(|it| it.modified());
-        built.is_ok_and(|built| built > sources)
-    };
-    if !services.iter().all(is_fresh) {
-        let mut build = Command::new(env!("CARGO"));
-        build
-            .current_dir(repository())
-            .args(["build", "--quiet", "--target-dir"])
-            .arg(programs.parent().unwrap());
-        build
-            .args(services.iter().flat_map(|service| ["-p".to_owned(), format!("shop-{service}")]));
-        assert!(build.stdin(Stdio::null()).status().unwrap().success(), "the shop does not build");
-    }
-    let system = example("shop");
-    let file = system.dir().join("flotilla.yaml");
-    let mut text = fs::read_to_string(&file).unwrap();
-    for service in services {
-        let run = format!("  {service}:\n    run: [{}]\n", program(service).display());
-        text = text.replacen(&format!("  {service}:\n"), &run, 1);
-    }
-    fs::write(file, text).unwrap();
-    system
-}
-
-#[test]
-fn the_shop_sells_what_it_has_and_not_more() {
-    const BUYERS: u64 = 6;
-    const EACH: u64 = 10;
-    const STOCK: u64 = 40;
-    let _alone = alone();
-    let system = shop();
-    system.up();
-    let status = system.status();
-    for service in ["users", "items", "orders"] {
-        assert_eq!(status.service(service)["ready"], 3);
-    }
-    let ann =
-        send(&system, "POST", "/users", &json!({ "name": "Ann", "email": "ann@example.org" }));
-    assert_eq!(ann.status, 201, "{}", ann.text());
-    let user = ann.json()["id"].as_u64().unwrap();
-    assert!(
-        send(&system, "POST", "/item/apple", &json!({ "price": 35, "quantity": STOCK })).status
-            < 300
-    );
-    check_rest(&system, user);
-
-    // More buyers at once than there are apples: exactly as many orders as apples.
-    let gateway = system.gateway;
-    let buyers: Vec<_> = (0..BUYERS)
-        .map(|_| {
-            let buy = move || {
-                let order =
-                    json!({ "user_id": user, "items": [{ "name": "apple", "quantity": 1 }] });
-                let request = Request::with_json("POST", "/orders", &order);
-                (0..EACH).map(|_| request.send(gateway).unwrap()).collect::<Vec<_>>()
-            };
-            runtime::thread("buyer", buy).unwrap()
-        })
-        .collect();
-    let answers: Vec<Answer> = buyers.into_iter().flat_map(|buyer| buyer.join().unwrap()).collect();
-    let placed = answers.iter().filter(|answer| answer.status == 201).count() as u64;
-    let others: Vec<_> =
-        answers.iter().filter(|it| ![201, 409].contains(&it.status)).map(Answer::text).collect();
-    assert!(others.is_empty(), "{others:?}");
-    assert_eq!(placed, STOCK);
-    for _ in 0..6 {
-        assert_eq!(system.get("/item/apple").json()["quantity"], 0, "whoever answers");
-    }
-    system.down();
-}
-
-/// What the shop's page promises, leaving the stock as it was.
-fn check_rest(system: &System, user: u64) {
-    let order = |user: u64, name: &str, quantity: u64| {
-        send(
-            system,
-            "POST",
-            "/orders",
-            &json!({ "user_id": user, "items": [{ "name": name, "quantity": quantity }] }),
-        )
-    };
-    for _ in 0..6 {
-        assert_eq!(system.get(&format!("/users/{user}")).json()["name"], "Ann", "whoever answers");
-    }
-    let placed = order(user, "apple", 4);
-    assert_eq!(placed.status, 201, "{}", placed.text());
-    let placed = placed.json();
-    assert_eq!((&placed["status"], &placed["total"]), (&"placed".into(), &140.into()));
-    let left = system.get("/item/apple").json()["quantity"].as_u64().unwrap();
-    assert_eq!(order(user, "apple", left + 1).json()["error"]["code"], "not_available");
-    assert_eq!(order(user + 99, "apple", 1).json()["error"]["code"], "unknown_user");
-    assert!(order(user, "nothing", 1).status >= 400);
-
-    let id = placed["id"].as_u64().unwrap();
-    assert_eq!(
-        send(system, "PUT", &format!("/orders/{id}"), &json!({ "status": "paid" })).status,
-        200
-    );
-    assert_eq!(system.get(&format!("/orders/{id}")).json()["status"], "paid");
-    assert_eq!(
-        send(system, "PUT", &format!("/orders/{id}"), &json!({ "status": "cancelled" })).status,
-        200
-    );
-    assert_eq!(
-        system.get("/item/apple").json()["quantity"],
-        left + 4,
-        "a cancelled order gives its stock back"
-    );
-    assert_eq!(system.get("/order?id=1").status, 200);
-    assert_eq!(system.get("/users/9999").status, 404);
-    let patch = send(system, "PATCH", &format!("/users/{user}"), &json!({ "name": "Anna" }));
-    assert_eq!(patch.json()["name"], "Anna", "{}", patch.text());
-    send(system, "PATCH", &format!("/users/{user}"), &json!({ "name": "Ann" }));
 }

@@ -13,6 +13,7 @@ mod attached;
 mod conflicts;
 mod containers;
 mod dapr;
+mod events;
 mod examples;
 mod formats;
 mod gateway;

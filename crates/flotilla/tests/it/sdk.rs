@@ -2,6 +2,8 @@
 //!
 //! `sdk/python` and `sdk/node` hold the programs; `cargo xtask setup` installs the packages below the target folder.
 
+mod messages;
+
 use crate::kit::{
     System, fixture,
     http::{Connection, Request},

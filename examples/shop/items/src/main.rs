@@ -1,5 +1,6 @@
 //! What can be ordered: `/items`, `/item/{name}`, and taking stock from it.
 
+mod events;
 mod store;
 
 use std::process::ExitCode;
@@ -11,17 +12,19 @@ use axum::{
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
-use shop_kit::{Body, Db, Name, Result};
+use shop_kit::{Body, Client, Db, Flotilla, Name, Result};
 use store::{Item, Put};
 
 fn main() -> ExitCode {
     shop_kit::run("items", store::SCHEMA, |db| {
+        let flotilla = Flotilla::from_env(&Client::default())?;
         Ok(Router::new()
             .route("/items", get(list))
             .route("/item/{name}", get(read).post(put).delete(remove))
             .route("/item/{name}/take", post(take))
             .route("/item/{name}/give", post(give))
-            .with_state(db))
+            .with_state(db.clone())
+            .merge(events::routes(db, flotilla)))
     })
 }
 

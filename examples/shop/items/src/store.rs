@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use shop_kit::{Error, Result};
 
 /// A row in `takes` with quantity 0 says: given back. It stays, because the take that it undoes
-/// may still be on its way, and must then find out that it is too late.
+/// may still be on its way, and must then find out that it is too late. `done` has the messages
+/// that were worked on, with what was missing then.
 pub(crate) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS items (
         name     TEXT PRIMARY KEY,
@@ -20,6 +21,10 @@ pub(crate) const SCHEMA: &str = "
         name     TEXT NOT NULL,
         quantity INTEGER NOT NULL CHECK (quantity >= 0),
         PRIMARY KEY (key, name)
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS done (
+        event   TEXT PRIMARY KEY,
+        missing TEXT
     ) STRICT";
 
 /// Bounds every number, so that sums stay far from the end of `i64`.
@@ -51,6 +56,19 @@ impl Put {
         }
         Ok(())
     }
+}
+
+/// What the message about an order says of it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) order: i64,
+    pub(crate) items: Vec<Line>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) quantity: i64,
 }
 
 pub(crate) fn check_move(quantity: i64) -> Result<()> {
@@ -130,6 +148,46 @@ pub(crate) fn take_once(db: &Connection, key: &str, name: &str, quantity: i64) -
             Err(Error::conflict("key_reused", format!("`{key}` took {before} of `{name}`")))
         }
     }
+}
+
+/// Takes the stock of an order, all of it or nothing, once per message, and returns why not if not.
+///
+/// Message and stock are in one transaction, so there is no moment at which one is done without
+/// the other.
+pub(crate) fn take_order(db: &Connection, event: &str, order: &Order) -> Result<Option<String>> {
+    let sql = "SELECT missing FROM done WHERE event = ?1";
+    let done = db.prepare_cached(sql)?.query_row([event], |row| row.get(0)).optional()?;
+    if let Some(missing) = done {
+        return Ok(missing);
+    }
+    let key = format!("order-{}", order.order);
+    let missing = missing(db, &key, order)?;
+    if missing.is_none() {
+        for line in &order.items {
+            take_once(db, &key, &line.name, line.quantity)?;
+        }
+    }
+    let sql = "INSERT INTO done (event, missing) VALUES (?1, ?2)";
+    db.execute(sql, params![event, missing])?;
+    Ok(missing)
+}
+
+/// Why the stock of an order cannot be taken.
+fn missing(db: &Connection, key: &str, order: &Order) -> Result<Option<String>> {
+    for Line { name, quantity } in &order.items {
+        if taken(db, key, name)? == Some(0) {
+            return Ok(Some(format!("`{key}` was given back already")));
+        }
+        match find(db, name)? {
+            None => return Ok(Some(format!("there is no item `{name}`"))),
+            Some(item) if item.quantity < *quantity => {
+                let left = item.quantity;
+                return Ok(Some(format!("{left} of `{name}` left, {quantity} asked")));
+            }
+            Some(_enough) => {}
+        }
+    }
+    Ok(None)
 }
 
 /// Gives back what `key` took of the item, once.

@@ -1,24 +1,22 @@
-//! Placing an order takes stock from another service, and undoes that when it cannot be finished.
+//! An order changes two databases: its own, and the one with the stock. Messages connect them.
 //!
 //! ```text
-//! user known? ─► order `pending` ─► take each item ─► order `placed`
-//!                                        │ one refused, or unknown what happened
-//!                                        └─► give each back ─► order gone
+//! orders: order `pending` + message  ─ order.created ─►  items: takes the stock, or none of it
+//!         in one transaction                                    │
+//! orders: `confirmed` or `rejected` ◄─ stock.taken, stock.missing
 //! ```
 //!
-//! Every take carries the order's key, and giving back by that key undoes exactly what was taken,
-//! once, even if an answer got lost. If this instance dies half-way, the order stays `pending`:
-//! it can be seen, and cancelling it gives back what it took.
+//! There is no order without its message, because both are written in one transaction: the message
+//! into the table `outbox`, from which Flotilla publishes it. Every message comes at least once,
+//! whoever dies in between, and what comes twice changes nothing: so each order ends as
+//! `confirmed` or `rejected`, once.
 
 use axum::http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
-use shop_kit::{Db, Error, Result, log};
+use shop_kit::{Answer, Db, Error, Result, Trace, Upstream, failed};
 
-use crate::{
-    store::{self, Line, NewOrder, Order},
-    upstream::{Answer, Trace, Upstream, failed},
-};
+use crate::store::{self, Line, NewOrder, Order};
 
 #[derive(Debug)]
 pub(crate) struct Checkout {
@@ -27,28 +25,18 @@ pub(crate) struct Checkout {
     pub(crate) items: Upstream,
 }
 
-/// What `items` says after a take; the rest of it does not concern us.
+/// What `items` says of an item; the rest of it does not concern us.
 #[derive(Deserialize)]
-struct Taken {
+struct Item {
     price: i64,
 }
 
 impl Checkout {
+    /// Stores an order with the prices of the moment. Its stock is taken later, by message.
     pub(crate) async fn create(&self, new: NewOrder, trace: &Trace) -> Result<Order> {
         self.find_user(new.user_id, trace).await?;
-        let pending = self.db.write(move |db| store::begin(db, &new)).await?;
-        let id = pending.id;
-        let placed = match self.take_all(&pending, trace).await {
-            Ok(prices) => self.db.write(move |db| store::place(db, id, &prices)).await,
-            Err(refused) => Err(refused),
-        };
-        if placed.is_err()
-            && let Err(error) = self.remove(id, trace).await
-            && error.status != StatusCode::NOT_FOUND
-        {
-            log(format_args!("error: order {id} stays, and maybe its stock is taken: {error}"));
-        }
-        placed
+        let prices = self.prices(&new, trace).await?;
+        self.db.write(move |db| store::create(db, &new, &prices)).await
     }
 
     /// Cancels an order and gives back its stock. Done again, it only gives back what an earlier
@@ -59,7 +47,7 @@ impl Checkout {
         Ok(order)
     }
 
-    /// Removes an order; one that was not shipped is cancelled first.
+    /// Removes an order; one whose goods are here or reserved is cancelled first.
     pub(crate) async fn remove(&self, id: i64, trace: &Trace) -> Result<()> {
         let order = self.db.read(move |db| store::get(db, id)).await?;
         if order.status.can_be_cancelled() {
@@ -81,15 +69,15 @@ impl Checkout {
     }
 
     /// The price of each line, in order.
-    async fn take_all(&self, order: &Order, trace: &Trace) -> Result<Vec<i64>> {
-        let mut prices = Vec::with_capacity(order.items.len());
-        for line in &order.items {
-            let answer = self.move_stock("take", order.id, line, trace).await?;
+    async fn prices(&self, new: &NewOrder, trace: &Trace) -> Result<Vec<i64>> {
+        let mut prices = Vec::with_capacity(new.items.len());
+        for line in &new.items {
+            let path = format!("/item/{}", line.name);
+            let answer = self.items.call(Method::GET, &path, None, trace).await?;
             match answer.status {
-                StatusCode::OK => prices.push(answer.json::<Taken>()?.price),
-                StatusCode::NOT_FOUND | StatusCode::CONFLICT => {
-                    let message =
-                        answer.message().unwrap_or_else(|| format!("no `{}` to take", line.name));
+                StatusCode::OK => prices.push(answer.json::<Item>()?.price),
+                StatusCode::NOT_FOUND => {
+                    let message = format!("there is no item `{}`", line.name);
                     return Err(Error::conflict("not_available", message));
                 }
                 status => return Err(failed(format!("items answered {status}"))),
@@ -98,12 +86,13 @@ impl Checkout {
         Ok(prices)
     }
 
-    /// Gives back every line, also those of which the take is unknown, and reports the first that
-    /// could not be. An item that is gone needs nothing back.
+    /// Gives back every line, also those of which it is unknown whether they were taken: a take
+    /// that comes later finds out that it is too late. Reports the first that could not be. An
+    /// item that is gone needs nothing back.
     async fn give_all(&self, order: &Order, trace: &Trace) -> Result<()> {
         let mut result = Ok(());
         for line in &order.items {
-            let given = match self.move_stock("give", order.id, line, trace).await {
+            let given = match self.give(order.id, line, trace).await {
                 Ok(answer) if answer.status.is_success() => Ok(()),
                 Ok(answer) if answer.status == StatusCode::NOT_FOUND => Ok(()),
                 Ok(answer) => Err(failed(format!("items answered {}", answer.status))),
@@ -114,14 +103,8 @@ impl Checkout {
         result
     }
 
-    async fn move_stock(
-        &self,
-        action: &str,
-        order: i64,
-        line: &Line,
-        trace: &Trace,
-    ) -> Result<Answer> {
-        let path = format!("/item/{}/{action}", line.name);
+    async fn give(&self, order: i64, line: &Line, trace: &Trace) -> Result<Answer> {
+        let path = format!("/item/{}/give", line.name);
         let body = json!({ "quantity": line.quantity, "key": format!("order-{order}") });
         self.items.call(Method::POST, &path, Some(&body), trace).await
     }

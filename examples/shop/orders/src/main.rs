@@ -1,10 +1,10 @@
 //! Who ordered what: `/orders`, `/orders/{id}`, and `/order` as a short form.
 
 mod checkout;
+mod events;
 mod store;
-mod upstream;
 
-use std::{env, process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -15,22 +15,20 @@ use axum::{
 };
 use checkout::Checkout;
 use serde::{Deserialize, Serialize};
-use shop_kit::{Body, Error, Id, Params, Result, to_the_end};
+use shop_kit::{Body, Client, Error, Id, Params, Result, Trace, Upstream, to_the_end};
 use store::{NewOrder, Order, Status};
-use upstream::{Client, Trace, Upstream};
 
 fn main() -> ExitCode {
     shop_kit::run("orders", store::SCHEMA, |db| {
-        let upstream = |name: &str| {
-            let url = env::var(name).map_err(|cause| format!("{name}: {cause}"))?;
-            Ok::<_, String>(Upstream::new(&Client::new(), url))
-        };
+        let client = Client::default();
+        let upstream = |name: &str| Upstream::from_env(&client, name);
         let checkout =
             Checkout { db, users: upstream("USERS_URL")?, items: upstream("ITEMS_URL")? };
         Ok(Router::new()
             .route("/orders", get(list).post(create))
             .route("/orders/{id}", get(read).put(change).delete(remove))
             .route("/order", get(list_or_read).post(create))
+            .merge(events::routes())
             .with_state(Arc::new(checkout)))
     })
 }
@@ -90,8 +88,10 @@ async fn change(
     let order = to_the_end(async move {
         match status {
             Status::Cancelled => shop.cancel(id, &trace).await,
-            Status::Pending => Err(Error::invalid("an order does not become pending again")),
-            Status::Placed | Status::Paid | Status::Shipped => {
+            Status::Pending | Status::Confirmed | Status::Rejected => Err(Error::invalid(format!(
+                "nobody makes an order {status}: that depends on the stock"
+            ))),
+            Status::Paid | Status::Shipped => {
                 shop.db.write(move |db| store::advance(db, id, status)).await
             }
         }

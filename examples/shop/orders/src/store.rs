@@ -1,18 +1,23 @@
-//! The orders in their database, and which status may follow which.
+//! The orders in their database, which status may follow which, and the messages about them.
 
 use std::{collections::HashSet, fmt};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use shop_kit::{Error, Result, is_name};
 
 /// `AUTOINCREMENT`: an id is the key under which stock is taken, so it must never come back.
+///
+/// `outbox` has the columns of Debezium's outbox event router. Flotilla publishes its rows and
+/// deletes them.
 pub(crate) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS orders (
         id         INTEGER PRIMARY KEY AUTOINCREMENT,
         user_id    INTEGER NOT NULL,
         status     TEXT NOT NULL,
-        total      INTEGER NOT NULL DEFAULT 0,
+        reason     TEXT,
+        total      INTEGER NOT NULL,
         created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
     ) STRICT;
     CREATE TABLE IF NOT EXISTS lines (
@@ -20,8 +25,15 @@ pub(crate) const SCHEMA: &str = "
         position INTEGER NOT NULL,
         name     TEXT NOT NULL,
         quantity INTEGER NOT NULL,
-        price    INTEGER NOT NULL DEFAULT 0,
+        price    INTEGER NOT NULL,
         PRIMARY KEY (order_id, position)
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS outbox (
+        id            TEXT PRIMARY KEY DEFAULT (lower(hex(randomblob(16)))),
+        aggregatetype TEXT NOT NULL,
+        aggregateid   TEXT NOT NULL,
+        type          TEXT NOT NULL,
+        payload       TEXT NOT NULL
     ) STRICT";
 
 const LINES_MAX: usize = 50;
@@ -67,6 +79,9 @@ pub(crate) struct Order {
     pub(crate) id: i64,
     pub(crate) user_id: i64,
     pub(crate) status: Status,
+    /// Why it was rejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
     /// In cents.
     pub(crate) total: i64,
     pub(crate) created_at: String,
@@ -84,37 +99,46 @@ pub(crate) struct Line {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
+    /// Nobody knows yet whether there is enough stock.
     Pending,
-    Placed,
+    Confirmed,
+    Rejected,
     Paid,
     Shipped,
     Cancelled,
 }
 
 impl Status {
-    const ALL: [Self; 5] =
-        [Self::Pending, Self::Placed, Self::Paid, Self::Shipped, Self::Cancelled];
+    const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Confirmed,
+        Self::Rejected,
+        Self::Paid,
+        Self::Shipped,
+        Self::Cancelled,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
-            Self::Placed => "placed",
+            Self::Confirmed => "confirmed",
+            Self::Rejected => "rejected",
             Self::Paid => "paid",
             Self::Shipped => "shipped",
             Self::Cancelled => "cancelled",
         }
     }
 
-    /// Whether the goods are still here. A cancelled order may be cancelled again.
+    /// Whether there may be goods to give back. A cancelled order may be cancelled again.
     pub(crate) fn can_be_cancelled(self) -> bool {
-        self != Self::Shipped
+        !matches!(self, Self::Rejected | Self::Shipped)
     }
 
     fn can_become(self, next: Self) -> bool {
         match next {
             Self::Pending => false,
-            Self::Placed => self == Self::Pending,
-            Self::Paid => self == Self::Placed,
+            Self::Confirmed | Self::Rejected => self == Self::Pending,
+            Self::Paid => self == Self::Confirmed,
             Self::Shipped => self == Self::Paid,
             Self::Cancelled => self.can_be_cancelled(),
         }
@@ -145,29 +169,37 @@ pub(crate) fn get(db: &Connection, id: i64) -> Result<Order> {
     Ok(Order { items: lines(db, id)?, ..order })
 }
 
-/// Stores the order as `pending`: before anything is taken, so that nothing can be forgotten.
-pub(crate) fn begin(db: &Connection, new: &NewOrder) -> Result<Order> {
-    let sql = "INSERT INTO orders (user_id, status) VALUES (?1, ?2) RETURNING id";
-    let id = db.query_row(sql, params![new.user_id, Status::Pending.name()], |row| row.get(0))?;
-    let sql = "INSERT INTO lines (order_id, position, name, quantity) VALUES (?1, ?2, ?3, ?4)";
+/// Stores the order as `pending`, and the message about it.
+pub(crate) fn create(db: &Connection, new: &NewOrder, prices: &[i64]) -> Result<Order> {
+    let lines: Vec<_> = new.items.iter().zip(prices).collect();
+    let total: i64 = lines.iter().map(|(line, price)| *price * line.quantity).sum();
+    let sql = "INSERT INTO orders (user_id, status, total) VALUES (?1, ?2, ?3) RETURNING id";
+    let row = params![new.user_id, Status::Pending.name(), total];
+    let id = db.query_row(sql, row, |row| row.get(0))?;
+    let sql = "INSERT INTO lines (order_id, position, name, quantity, price)
+               VALUES (?1, ?2, ?3, ?4, ?5)";
     let mut statement = db.prepare_cached(sql)?;
-    for (position, line) in (0_i64..).zip(&new.items) {
-        statement.execute(params![id, position, line.name, line.quantity])?;
+    for (position, (line, price)) in (0_i64..).zip(lines) {
+        statement.execute(params![id, position, line.name, line.quantity, price])?;
     }
-    get(db, id)
+    let order = get(db, id)?;
+    let sql = "INSERT INTO outbox (aggregatetype, aggregateid, type, payload)
+               VALUES ('order', ?1, 'order.created', ?2)";
+    let payload = json!({ "order": id, "items": order.items });
+    db.execute(sql, params![id.to_string(), payload.to_string()])?;
+    Ok(order)
 }
 
-/// Turns a pending order into a placed one, with the prices that its lines were taken at.
-pub(crate) fn place(db: &Connection, id: i64, prices: &[i64]) -> Result<Order> {
-    let order = advance(db, id, Status::Placed)?;
-    let mut total = 0;
-    for ((position, price), line) in (0_i64..).zip(prices).zip(&order.items) {
-        let sql = "UPDATE lines SET price = ?3 WHERE order_id = ?1 AND position = ?2";
-        db.execute(sql, params![id, position, price])?;
-        total += price * line.quantity;
-    }
-    db.execute("UPDATE orders SET total = ?2 WHERE id = ?1", params![id, total])?;
-    get(db, id)
+/// Confirms or rejects an order if it is still pending, and says whether it was: a message may come
+/// twice, or after somebody cancelled the order.
+pub(crate) fn settle(
+    db: &Connection,
+    id: i64,
+    status: Status,
+    reason: Option<&str>,
+) -> Result<bool> {
+    let sql = "UPDATE orders SET status = ?2, reason = ?3 WHERE id = ?1 AND status = 'pending'";
+    Ok(db.execute(sql, params![id, status.name(), reason])? > 0)
 }
 
 /// Changes the status, unless `next` may not follow the present one.
@@ -192,6 +224,13 @@ pub(crate) fn remove(db: &Connection, id: i64) -> Result<()> {
     }
 }
 
+/// How many orders there are of each status, and what they come to.
+pub(crate) fn report(db: &Connection) -> Result<Vec<(String, i64, i64)>> {
+    let sql = "SELECT status, count(*), sum(total) FROM orders GROUP BY status ORDER BY status";
+    let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    Ok(db.prepare_cached(sql)?.query_map([], row)?.collect::<rusqlite::Result<_>>()?)
+}
+
 fn lines(db: &Connection, order: i64) -> Result<Vec<Line>> {
     let sql = "SELECT name, quantity, price FROM lines WHERE order_id = ?1 ORDER BY position";
     let line = |row: &Row<'_>| {
@@ -212,6 +251,7 @@ fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
         id: row.get("id")?,
         user_id: row.get("user_id")?,
         status: status.ok_or(rusqlite::Error::InvalidQuery)?,
+        reason: row.get("reason")?,
         total: row.get("total")?,
         created_at: row.get("created_at")?,
         items: Vec::new(),

@@ -1,9 +1,12 @@
-//! Who may order: `/users` and `/users/{id}`.
+//! Who may order, `/users` and `/users/{id}`, and what money they have here,
+//! `/users/{id}/account`.
 
+mod account;
 mod store;
 
 use std::process::ExitCode;
 
+use account::Accounts;
 use axum::{
     Json, Router,
     extract::State,
@@ -12,15 +15,17 @@ use axum::{
     routing::get,
 };
 use serde::{Deserialize, Serialize};
-use shop_kit::{Body, Db, Id, Params, Result};
+use shop_kit::{Body, Client, Db, Flotilla, Id, Params, Result};
 use store::{Change, NewUser, User};
 
 fn main() -> ExitCode {
     shop_kit::run("users", store::SCHEMA, |db| {
+        let flotilla = Flotilla::from_env(&Client::default())?;
         Ok(Router::new()
             .route("/users", get(list).post(create))
             .route("/users/{id}", get(read).put(replace).patch(change).delete(remove))
-            .with_state(db))
+            .with_state(db.clone())
+            .merge(account::routes(Accounts { db, flotilla })))
     })
 }
 

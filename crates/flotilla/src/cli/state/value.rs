@@ -16,7 +16,7 @@ pub(super) fn shown(item: &Item) -> &str {
 ///
 /// # Errors
 /// For what a terminal would act on, or could not show, when there is one.
-pub(super) fn printed(item: &Item, is_terminal: bool) -> Result<Cow<'_, [u8]>, Failure> {
+pub(in crate::cli) fn printed(item: &Item, is_terminal: bool) -> Result<Cow<'_, [u8]>, Failure> {
     let is_text = item.value.is_some() || item.text.is_some() || item.base64.is_none();
     let bytes = if is_text {
         Cow::Borrowed(shown(item).as_bytes())
@@ -49,7 +49,7 @@ pub(super) fn printed(item: &Item, is_terminal: bool) -> Result<Cow<'_, [u8]>, F
 ///
 /// # Errors
 /// When it cannot be written as JSON.
-pub(super) fn json_line(document: &impl Serialize) -> Result<String, Failure> {
+pub(in crate::cli) fn json_line(document: &impl Serialize) -> Result<String, Failure> {
     let text = serde_json::to_string(document);
     let text = text.map_err(|e| Failure::new(Exit::Failure, format!("cannot write JSON: {e}")))?;
     Ok(without_blanks(&text))

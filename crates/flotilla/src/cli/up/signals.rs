@@ -90,7 +90,7 @@ mod tests {
         halt.send_modify(|present| *present = harder(*present));
         at_least(halt.subscribe(), Halt::Gently).await;
         let force = at_least(halt.subscribe(), Halt::AtOnce);
-        assert!(tokio::time::timeout(std::time::Duration::ZERO, force).await.is_err());
+        assert!(tokio::time::timeout(Duration::ZERO, force).await.is_err());
         halt.send_modify(|present| *present = harder(*present));
         at_least(halt.subscribe(), Halt::AtOnce).await;
     }

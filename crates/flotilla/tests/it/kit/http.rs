@@ -8,7 +8,7 @@ use std::{
 };
 
 /// How long an answer may take.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(90);
 
 /// A request.
 #[derive(Clone, Debug)]

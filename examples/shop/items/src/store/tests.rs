@@ -72,6 +72,51 @@ fn a_take_that_arrives_after_its_give_is_refused() {
     });
 }
 
+fn order(order: i64, lines: &[(&str, i64)]) -> Order {
+    let line =
+        |(name, quantity): &(&str, i64)| Line { name: (*name).to_owned(), quantity: *quantity };
+    Order { order, items: lines.iter().map(line).collect() }
+}
+
+#[test]
+fn a_message_takes_the_stock_of_its_order_once_however_often_it_comes() {
+    with_apples(5, |db, _| {
+        for _delivery in 0..3 {
+            assert_eq!(take_order(db, "m1", &order(1, &[("apple", 3)])).unwrap(), None);
+            assert_eq!(left(db), 2);
+        }
+        let short = Some("2 of `apple` left, 3 asked".to_owned());
+        assert_eq!(take_order(db, "m2", &order(2, &[("apple", 3)])).unwrap(), short);
+        give(db, "apple", 5).unwrap();
+        assert_eq!(take_order(db, "m2", &order(2, &[("apple", 3)])).unwrap(), short, "it was said");
+        assert_eq!(left(db), 7);
+    });
+}
+
+#[test]
+fn of_an_order_all_is_taken_or_nothing() {
+    with_apples(5, |db, _| {
+        put(db, "pear", &Put { price: Some(50), quantity: Some(1) }).unwrap();
+        let missing = take_order(db, "m1", &order(1, &[("apple", 1), ("pear", 2)])).unwrap();
+        assert_eq!(missing.as_deref(), Some("1 of `pear` left, 2 asked"));
+        let missing = take_order(db, "m2", &order(2, &[("apple", 1), ("kiwi", 1)])).unwrap();
+        assert_eq!(missing.as_deref(), Some("there is no item `kiwi`"));
+        assert_eq!(left(db), 5);
+    });
+}
+
+#[test]
+fn an_order_that_was_cancelled_before_its_message_came_takes_nothing() {
+    with_apples(5, |db, _| {
+        give_once(db, "order-1", "apple").unwrap();
+        let missing = take_order(db, "m1", &order(1, &[("apple", 1)])).unwrap();
+        assert_eq!(missing.as_deref(), Some("`order-1` was given back already"));
+        take_order(db, "m2", &order(2, &[("apple", 4)])).unwrap();
+        give_once(db, "order-2", "apple").unwrap();
+        assert_eq!(left(db), 5);
+    });
+}
+
 #[test]
 fn of_two_connections_that_race_for_the_last_one_exactly_one_wins() {
     with_apples(0, |db, path| {

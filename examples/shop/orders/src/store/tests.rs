@@ -14,25 +14,64 @@ fn new(lines: &[(&str, i64)]) -> NewOrder {
     NewOrder { user_id: 7, items: lines.iter().map(line).collect() }
 }
 
+/// The rows of the outbox: key, type, payload.
+fn outbox(db: &Connection) -> Vec<(String, String, serde_json::Value)> {
+    let sql = "SELECT aggregateid, type, payload FROM outbox ORDER BY rowid";
+    let row = |row: &Row<'_>| {
+        let payload: String = row.get(2)?;
+        Ok((row.get(0)?, row.get(1)?, serde_json::from_str(&payload).unwrap()))
+    };
+    db.prepare(sql).unwrap().query_map([], row).unwrap().map(rusqlite::Result::unwrap).collect()
+}
+
 #[test]
-fn a_placed_order_has_the_prices_of_its_lines_and_their_total() {
+fn an_order_is_stored_with_its_prices_and_its_message() {
     with_store(|db| {
-        let pending = begin(db, &new(&[("pear", 2), ("apple", 3)])).unwrap();
-        assert_eq!((pending.status, pending.total), (Status::Pending, 0));
-        let placed = place(db, pending.id, &[50, 30]).unwrap();
-        assert_eq!((placed.status, placed.total), (Status::Placed, 190));
+        let order = create(db, &new(&[("pear", 2), ("apple", 3)]), &[50, 30]).unwrap();
+        assert_eq!((order.status, order.total), (Status::Pending, 190));
         let line = |name: &str, quantity, price| Line { name: name.into(), quantity, price };
-        assert_eq!(placed.items, [line("pear", 2, 50), line("apple", 3, 30)]);
-        assert_eq!(list(db).unwrap(), [placed]);
+        assert_eq!(order.items, [line("pear", 2, 50), line("apple", 3, 30)]);
+        let message = json!({ "order": order.id, "items": order.items });
+        assert_eq!(outbox(db), [(order.id.to_string(), "order.created".into(), message)]);
+        assert_eq!(list(db).unwrap(), [order]);
     });
 }
 
 #[test]
-fn an_order_cancelled_meanwhile_is_not_placed() {
+fn an_order_whose_transaction_fails_leaves_no_message() {
     with_store(|db| {
-        let id = begin(db, &new(&[("apple", 1)])).unwrap().id;
+        db.execute_batch("BEGIN").unwrap();
+        create(db, &new(&[("apple", 1)]), &[30]).unwrap();
+        db.execute_batch("ROLLBACK").unwrap();
+        assert_eq!((list(db).unwrap(), outbox(db)), (vec![], vec![]));
+    });
+}
+
+#[test]
+fn an_order_is_settled_once() {
+    with_store(|db| {
+        let id = create(db, &new(&[("apple", 1)]), &[30]).unwrap().id;
+        assert!(settle(db, id, Status::Confirmed, None).unwrap());
+        assert!(!settle(db, id, Status::Confirmed, None).unwrap());
+        assert!(!settle(db, id, Status::Rejected, Some("late")).unwrap());
+        assert_eq!(get(db, id).unwrap().status, Status::Confirmed);
+
+        let id = create(db, &new(&[("apple", 1)]), &[30]).unwrap().id;
+        assert!(settle(db, id, Status::Rejected, Some("0 left")).unwrap());
+        let order = get(db, id).unwrap();
+        assert_eq!((order.status, order.reason.as_deref()), (Status::Rejected, Some("0 left")));
+        assert!(!settle(db, 99, Status::Confirmed, None).unwrap(), "there is no such order");
+        assert_eq!(report(db).unwrap(), [("confirmed".into(), 1, 30), ("rejected".into(), 1, 30)]);
+    });
+}
+
+#[test]
+fn an_order_cancelled_meanwhile_stays_cancelled() {
+    with_store(|db| {
+        let id = create(db, &new(&[("apple", 1)]), &[30]).unwrap().id;
         cancel(db, id).unwrap();
-        assert_eq!(place(db, id, &[30]).unwrap_err().code, "wrong_status");
+        assert!(!settle(db, id, Status::Confirmed, None).unwrap());
+        assert_eq!(get(db, id).unwrap().status, Status::Cancelled);
     });
 }
 
@@ -46,8 +85,9 @@ fn a_status_follows_only_the_one_before_it() {
             .collect();
         assert_eq!(next.join(" "), allowed, "from {from}");
     };
-    check(Status::Pending, "placed cancelled");
-    check(Status::Placed, "paid cancelled");
+    check(Status::Pending, "confirmed rejected cancelled");
+    check(Status::Confirmed, "paid cancelled");
+    check(Status::Rejected, "");
     check(Status::Paid, "shipped cancelled");
     check(Status::Shipped, "");
     check(Status::Cancelled, "cancelled");
@@ -56,12 +96,12 @@ fn a_status_follows_only_the_one_before_it() {
 #[test]
 fn a_removed_order_takes_its_lines_along_and_its_id_never_comes_back() {
     with_store(|db| {
-        let id = begin(db, &new(&[("apple", 1)])).unwrap().id;
+        let id = create(db, &new(&[("apple", 1)]), &[30]).unwrap().id;
         remove(db, id).unwrap();
         assert_eq!(get(db, id).unwrap_err().code, "not_found");
         assert_eq!(remove(db, id).unwrap_err().code, "not_found");
         assert!(lines(db, id).unwrap().is_empty());
-        assert!(begin(db, &new(&[("apple", 1)])).unwrap().id > id);
+        assert!(create(db, &new(&[("apple", 1)]), &[30]).unwrap().id > id);
     });
 }
 

@@ -1,6 +1,6 @@
-//! Calling the other services.
+//! Calling the other services, and the API that Flotilla gives to each instance.
 
-use std::time::Duration;
+use std::{env, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -12,7 +12,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use serde::de::DeserializeOwned;
-use shop_kit::{Error, Result};
+
+use crate::{
+    error::{Error, Result},
+    serve::log,
+};
 
 /// Longer than any of our calls takes, shorter than a user waits.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,10 +31,10 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The connections to all upstreams.
 #[derive(Clone, Debug)]
-pub(crate) struct Client(legacy::Client<HttpConnector, Body>);
+pub struct Client(legacy::Client<HttpConnector, Body>);
 
-impl Client {
-    pub(crate) fn new() -> Self {
+impl Default for Client {
+    fn default() -> Self {
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_MAX)
@@ -41,29 +45,33 @@ impl Client {
 
 /// The trace that the request belongs to, passed on so that one trace shows the whole order.
 #[derive(Clone, Debug)]
-pub(crate) struct Trace(Option<HeaderValue>);
+pub struct Trace(Option<HeaderValue>);
 
 impl Trace {
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    pub fn of(headers: &HeaderMap) -> Self {
         Self(headers.get(TRACEPARENT).cloned())
+    }
+
+    pub(crate) fn headers(&self) -> HeaderMap {
+        self.0.iter().map(|trace| (TRACEPARENT, trace.clone())).collect()
     }
 }
 
 /// A service that answered, with what it said.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
+pub struct Answer {
+    pub status: StatusCode,
     body: Bytes,
 }
 
 impl Answer {
-    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T> {
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body)
             .map_err(|cause| failed(format!("answered something unexpected: {cause}")))
     }
 
     /// The refusal's own words, if it is in our error form.
-    pub(crate) fn message(&self) -> Option<String> {
+    pub fn message(&self) -> Option<String> {
         let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
         Some(body.pointer("/error/message")?.as_str()?.to_owned())
     }
@@ -71,31 +79,51 @@ impl Answer {
 
 /// A service that we need.
 #[derive(Clone, Debug)]
-pub(crate) struct Upstream {
+pub struct Upstream {
     client: Client,
     url: String,
 }
 
 impl Upstream {
-    pub(crate) fn new(client: &Client, url: impl Into<String>) -> Self {
+    pub fn new(client: &Client, url: impl Into<String>) -> Self {
         let url = url.into().trim_end_matches('/').to_owned();
         Self { client: client.clone(), url }
+    }
+
+    /// The upstream whose URL is in the environment under `name`: `USERS_URL`.
+    ///
+    /// # Errors
+    /// Names the variable that is missing.
+    pub fn from_env(client: &Client, name: &str) -> std::result::Result<Self, String> {
+        let url = env::var(name).map_err(|cause| format!("{name}: {cause}"))?;
+        Ok(Self::new(client, url))
     }
 
     /// # Errors
     /// 502 when there is no answer in time, or the answer is a server error. Whether the call
     /// took effect is then unknown.
-    pub(crate) async fn call(
+    pub async fn call(
         &self,
         method: Method,
         path: &str,
         body: Option<&serde_json::Value>,
         trace: &Trace,
     ) -> Result<Answer> {
+        self.send(method, path, trace.headers(), body).await
+    }
+
+    /// As [`Self::call`], with these headers.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Option<&serde_json::Value>,
+    ) -> Result<Answer> {
         let url = format!("{}{path}", self.url);
         let mut request = Request::builder().method(method).uri(&url);
-        if let Some(trace) = &trace.0 {
-            request = request.header(TRACEPARENT, trace);
+        if let Some(all) = request.headers_mut() {
+            *all = headers;
         }
         let body = match body {
             Some(body) => {
@@ -127,7 +155,7 @@ impl Upstream {
     }
 }
 
-pub(crate) fn failed(message: String) -> Error {
-    shop_kit::log(format_args!("error: {message}"));
+pub fn failed(message: String) -> Error {
+    log(format_args!("error: {message}"));
     Error::new(StatusCode::BAD_GATEWAY, "upstream_failed", message)
 }
