@@ -77,7 +77,8 @@ pub(super) fn sure(context: &Context, sure: &Sure, what: &str) -> Result<(), Fai
     }
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         let help = "add `--yes` if it is meant";
-        return Err(Failure::with_help(Exit::Usage, format!("{what} cannot be undone"), help));
+        let text = format!("{what}, which cannot be undone");
+        return Err(Failure::with_help(Exit::Usage, text, help));
     }
     context.out.relay(&format!("{what}, which cannot be undone. Type yes:"));
     let mut answer = String::new();

@@ -182,15 +182,19 @@ fn print(context: &Context, event: &Event) -> Result<(), Failure> {
     let data = data::line(event.data.as_deref(), event.text.as_deref(), event.base64.as_deref())?;
     let paint = context.out.paint;
     let tags: String = event.tags.iter().map(|tag| format!(" #{}", visible(tag))).collect();
-    context.out.line(&format!(
-        "{}  {}  {}@{}  {}{}  {data}",
+    let mut line = format!(
+        "{}  {}  {}@{}  {}{}",
         event.position,
         paint.tint(Tint::Dim, &event.at.to_string()),
         visible(&event.stream),
         event.revision,
         visible(&event.kind),
         paint.tint(Tint::Dim, &tags),
-    ))
+    );
+    if !data.is_empty() {
+        line.push_str(&format!("  {data}"));
+    }
+    context.out.line(&line)
 }
 
 async fn append(context: &Context, client: &Client, args: &Append) -> Outcome {

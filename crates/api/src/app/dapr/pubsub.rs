@@ -19,7 +19,8 @@ use std::collections::BTreeMap;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct BulkEntry {
-    #[serde(default)]
+    // Dapr takes the name in any case, and its SDK for JavaScript writes it like this.
+    #[serde(default, alias = "entryID")]
     entry_id: String,
     #[serde(default)]
     event: Option<Box<RawValue>>,

@@ -44,10 +44,8 @@ const TAKE: usize = 16;
 /// How long a request may wait for messages: clients and what stands between give up on answers that take longer.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// How long a stream waits for messages before it asks again; any time will do.
+/// How long a stream waits for messages before it asks again (any time will do), and how many it sends together.
 const STREAM_WAIT: Duration = Duration::from_secs(3_600);
-
-/// Messages that are sent together on a stream.
 const STREAM_BATCH: usize = 16;
 
 /// What became of what was published: of one message, or of each of a batch.

@@ -19,6 +19,9 @@ use api::{
 /// Most dead letters of one page.
 const PAGE: u32 = 100;
 
+/// Most dead letters that the node brings back at once.
+const REDRIVE_MAX: u64 = 10_000;
+
 pub(super) async fn run(context: &Context, client: &Client, command: &DlqCommand) -> Outcome {
     match command {
         DlqCommand::Ls { topic, limit } => list(context, client, topic, *limit).await,
@@ -30,6 +33,9 @@ pub(super) async fn run(context: &Context, client: &Client, command: &DlqCommand
                 context.out.json(&to_json(&done)?)?;
             } else {
                 context.out.say(&format!("{} brought back", count(done.redriven)));
+                if limit.is_none() && done.redriven >= REDRIVE_MAX {
+                    context.out.say("there may be more; once more brings them back");
+                }
             }
             Ok(Exit::Success)
         }

@@ -9,17 +9,19 @@ use crate::cli::{
     output::{Align, Cell, Tint, table},
     ps::to_json,
     store::{short, visible},
-    words,
 };
 use api::{
     Client,
     wire::topics::{DeclaredBy, Group, Subscription, Topic},
 };
 use base::ByteSize;
-use std::time::Duration;
 
+/// A time as the file has it, in the largest unit that it is a whole number of: `7d`, `90s`.
 fn time(ms: u64) -> String {
-    words::duration(Duration::from_millis(ms))
+    const UNITS: [(&str, u64); 4] =
+        [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    let fitting = UNITS.into_iter().find(|(_, size)| ms >= *size && ms.is_multiple_of(*size));
+    fitting.map_or_else(|| format!("{ms}ms"), |(unit, size)| format!("{}{unit}", ms / size))
 }
 
 fn retained(topic: &Topic) -> String {
@@ -186,4 +188,15 @@ pub(super) async fn show(context: &Context, client: &Client, topic: &str) -> Out
     }
     context.out.raw(&text)?;
     Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_in_the_file() {
+        let written = [0, 250, 1_000, 90_000, 120_000, 36 * 3_600_000, 7 * 86_400_000].map(time);
+        assert_eq!(written, ["0ms", "250ms", "1s", "90s", "2m", "36h", "7d"]);
+    }
 }
