@@ -155,7 +155,7 @@ impl Follower {
         stop: &mut Stop,
     ) -> Result<End, Error> {
         for event in &page.events {
-            match self.deliver_one(event, stop).await {
+            match self.deliver_one(event, place, claim, stop).await? {
                 End::Settled => {}
                 other => return Ok(other),
             }
@@ -215,11 +215,17 @@ impl Follower {
     }
 
     /// Delivers an event until it is done or given up.
-    async fn deliver_one(&self, event: &streams::Event, stop: &mut Stop) -> End {
+    async fn deliver_one(
+        &self,
+        event: &streams::Event,
+        place: &mut Place,
+        claim: &Claim,
+        stop: &mut Stop,
+    ) -> Result<End, Error> {
         let (mut attempt, mut pause) = (1, Pause::default());
         loop {
-            if let Some(end) = self.until_ready(stop).await {
-                return end;
+            if let Some(end) = self.until_ready(place, claim, stop).await? {
+                return Ok(end);
             }
             add(&self.gauge.delivered, 1);
             let (verdict, after, said) = match self.verdict(event, attempt).await {
@@ -229,47 +235,64 @@ impl Follower {
                 Verdict::Away { reason } => {
                     self.gauge.error(reason);
                     if let Some(end) = self.interrupted(pause.wait(), stop).await {
-                        return end;
+                        return Ok(end);
                     }
                     continue;
                 }
             };
-            let place = self.dead_topic();
-            let policy = policy(self.subscription.retry, place.is_some());
+            let letters = self.dead_topic();
+            let policy = policy(self.subscription.retry, letters.is_some());
             match policy.decide(attempt, verdict, crate::random::number()) {
                 Step::Ack => {
                     add(&self.gauge.done, 1);
-                    return End::Settled;
+                    return Ok(End::Settled);
                 }
                 Step::Nack(wait) => {
                     self.gauge.error(said);
+                    if !self.keep_before_waiting(place, claim).await? {
+                        return Ok(End::Reset);
+                    }
                     let wait = after.unwrap_or_default().max(wait);
                     if let Some(end) = self.interrupted(tokio::time::sleep(wait), stop).await {
-                        return end;
+                        return Ok(end);
                     }
                     attempt += 1;
                 }
                 Step::DeadLetter(reason) | Step::Drop(reason) => {
                     let why = dead::why(reason, &said);
-                    return self.park(event, place, &why, attempt, stop).await;
+                    return Ok(self.park(event, letters, &why, attempt, stop).await);
                 }
             }
         }
     }
 
+    /// A wait may be long, and what was done before it is not to be delivered again because the node ended meanwhile. False
+    /// when the subscription was moved.
+    async fn keep_before_waiting(&self, place: &mut Place, claim: &Claim) -> Result<bool, Error> {
+        Ok(place.unkept == 0 || self.keep(place, claim).await?)
+    }
+
     /// Waits until somebody is ready; answers if there was an end before.
-    async fn until_ready(&self, stop: &mut Stop) -> Option<End> {
+    async fn until_ready(
+        &self,
+        place: &mut Place,
+        claim: &Claim,
+        stop: &mut Stop,
+    ) -> Result<Option<End>, Error> {
         if stop.is_set() {
-            return Some(End::Stopped);
+            return Ok(Some(End::Stopped));
         }
         let target = &self.subscription.to;
         if self.deliver.ready(target).now_or_never().is_none() {
+            if !self.keep_before_waiting(place, claim).await? {
+                return Ok(Some(End::Reset));
+            }
             self.gauge.pause(Some(format!("nobody is ready for {}", words(target))));
             let end = self.interrupted(self.deliver.ready(target), stop).await;
             self.gauge.pause(None);
-            return end;
+            return Ok(end);
         }
-        None
+        Ok(None)
     }
 
     /// Waits, unless there is an end before.

@@ -56,7 +56,7 @@ impl Arrival {
 fn arrivals(system: &System, name: &str) -> Vec<Arrival> {
     let text = fs::read_to_string(system.dir().join(name)).unwrap_or_default();
     // The last line may be half there.
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let arrival = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in {line}"));
         let request = &line["request"];

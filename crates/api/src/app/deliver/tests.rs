@@ -77,6 +77,13 @@ impl App {
         Self::answering(move |_| answer(status, &headers, body)).await
     }
 
+    /// The bodies of all requests of `path`.
+    fn bodies(&self, path: &str) -> Vec<Bytes> {
+        let all = self.got.lock().unwrap();
+        let fitting = all.iter().filter(|(parts, _)| parts.uri.path() == path);
+        fitting.map(|(_, body)| body.clone()).collect()
+    }
+
     fn got(&self) -> (Parts, Bytes) {
         self.got.lock().unwrap().pop().expect("a request")
     }

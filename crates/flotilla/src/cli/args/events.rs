@@ -294,3 +294,47 @@ pub(crate) enum JobsCommand {
         job: String,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cli, Command, parse};
+    use super::*;
+    use std::ffi::OsString;
+
+    fn read(line: &str) -> Result<Cli, clap::Error> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn how_long_ago_may_begin_with_a_hyphen() {
+        let cli = read("flotilla topics seek t g --to -15m").unwrap();
+        let Command::Topics(TopicsCommand::Seek { to, .. }) = cli.command else { panic!() };
+        assert_eq!(to, "-15m");
+        let cli = read("flotilla topics replay t --from -1h -f").unwrap();
+        let Command::Topics(TopicsCommand::Replay { from, follow, .. }) = cli.command else {
+            panic!()
+        };
+        assert_eq!((from.as_str(), follow, cli.file), ("-1h", true, None));
+        let cli = read("flotilla topics publish t -5").unwrap();
+        let Command::Topics(TopicsCommand::Publish(publish)) = cli.command else { panic!() };
+        assert_eq!(publish.data.as_deref(), Some("-5"));
+    }
+
+    #[test]
+    fn what_excludes_each_other_is_a_usage_error() {
+        for line in [
+            "flotilla topics publish t 1 --after 5m --at 2026-03-01T09:30:00Z",
+            "flotilla topics publish t 1 --at noon",
+            "flotilla topics publish t 1 --header a",
+            "flotilla topics publish t 1 --raw --type a",
+            "flotilla topics replay t -f -n 1",
+            "flotilla topics dlq redrive t --offset 1 --limit 1",
+            "flotilla topics seek t g",
+            "flotilla streams read s --tag a",
+            "flotilla streams read -f --backwards",
+            "flotilla streams append s",
+        ] {
+            assert_eq!(read(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+}

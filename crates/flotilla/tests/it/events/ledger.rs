@@ -131,7 +131,6 @@ services:
             (shared.acknowledged.load(Ordering::SeqCst) >= wanted).then_some(())
         });
     };
-    let mut deaths = 0;
     for round in 0..rounds() {
         more(STRIDE);
         let victims = system.status();
@@ -139,7 +138,6 @@ services:
         kill(shop, Signal::KILL);
         let (_, books) = victims.pids("books")[0].clone();
         kill(books, Signal::KILL);
-        deaths += 1;
         more(STRIDE);
         system.kill_node();
         system.up();
@@ -152,7 +150,7 @@ services:
     let repeated = shared.repeated.load(Ordering::Relaxed);
     for name in ["shop", "books"] {
         until_settled(&system, "orders", name);
-        let bound = rounds() * (CONCURRENCY + UNWRITTEN) + deaths * CONCURRENCY;
+        let bound = rounds() * (2 * CONCURRENCY + UNWRITTEN);
         check(name, &arrivals(&system, name), &counts, bound);
     }
     eprintln!(

@@ -8,10 +8,7 @@ use events::{Job, Outgoing, Wanted};
 async fn got(app: &App, path: &str, count: usize) -> Vec<Bytes> {
     let wait = async {
         loop {
-            let all = app.got.lock().unwrap();
-            let fitting = all.iter().filter(|(parts, _)| parts.uri.path() == path);
-            let bodies: Vec<Bytes> = fitting.map(|(_, body)| body.clone()).collect();
-            drop(all);
+            let bodies = app.bodies(path);
             if bodies.len() >= count {
                 return bodies;
             }

@@ -149,11 +149,14 @@ async function shutdown(dapr) {
 const CASES = { state, ttl, lock, configuration, secrets, invokeHttp, invokeGrpc, metadata, health, shutdown };
 
 async function run(path) {
-  if (path === "/healthz") return;
+  if (path === "/healthz") return true;
   const [, name, protocol] = path.split("/");
+  // Before there is a client: the end of one ends the connections of all.
+  if (!CASES[name]) return false;
   const dapr = client(protocol);
   try {
     await CASES[name](dapr);
+    return true;
   } finally {
     await dapr.stop();
   }
@@ -162,7 +165,7 @@ async function run(path) {
 http
   .createServer(async (request, response) => {
     try {
-      await run(request.url);
+      response.statusCode = (await run(request.url)) ? 200 : 404;
       response.end("fine");
     } catch (error) {
       response.statusCode = 500;

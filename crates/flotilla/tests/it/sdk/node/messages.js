@@ -115,7 +115,8 @@ async function bulk(dapr) {
 
 async function bulkSubscribe(dapr) {
   const tag = randomUUID();
-  const events = Array.from({ length: 30 }, (_, n) => ({ tag, n, say: n === 7 ? "twice" : "success" }));
+  const say = (n) => (n === 7 ? "twice" : "success");
+  const events = Array.from({ length: 30 }, (_, n) => ({ tag: `${tag}-${n}`, n, say: say(n) }));
   const done = await dapr.pubsub.publishBulk(PUBSUB, "many", events);
   assert.deepEqual(done.failedMessages, []);
   // Only the one that was asked for again comes again.
@@ -191,11 +192,14 @@ const CASES = {
 };
 
 async function run(path) {
-  if (path === "/healthz") return;
+  if (path === "/healthz") return true;
   const [, name, protocol] = path.split("/");
+  // Before there is a client: the end of one ends the connections of all.
+  if (!CASES[name]) return false;
   const dapr = client(protocol);
   try {
     await CASES[name](dapr);
+    return true;
   } finally {
     await dapr.stop();
   }
@@ -205,7 +209,7 @@ function serveChecks() {
   http
     .createServer(async (request, response) => {
       try {
-        await run(request.url);
+        response.statusCode = (await run(request.url)) ? 200 : 404;
         response.end("fine");
       } catch (error) {
         response.statusCode = 500;

@@ -113,8 +113,10 @@ def errors():
             raise AssertionError("the key was taken")
         error = fails(grpc.StatusCode.INVALID_ARGUMENT, lambda: dapr.get_state("nowhere", "k"))
         assert "nowhere" in error.details()
-        publish = lambda: dapr.publish_event("pubsub", "topic", "x")
-        assert "publish" in fails(grpc.StatusCode.UNIMPLEMENTED, publish).details()
+        publish = lambda: dapr.publish_event("pubsub", "nowhere", "x")
+        assert "nowhere" in fails(grpc.StatusCode.NOT_FOUND, publish).details()
+        binding = lambda: dapr.invoke_binding("nowhere", "create", "x")
+        fails(grpc.StatusCode.UNIMPLEMENTED, binding)
         # Larger than a value may be, and larger than a message may be.
         large = lambda megabytes: lambda: dapr.save_state(STATE, "large", b"x" * (megabytes << 20))
         fails(grpc.StatusCode.INVALID_ARGUMENT, large(2))
@@ -262,7 +264,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         status, text = 200, "fine"
         try:
-            if self.path != "/healthz":
+            if self.path.startswith("/dapr/"):
+                status = 404
+            elif self.path != "/healthz":
                 CASES[self.path.strip("/")]()
         except BaseException:
             status, text = 500, traceback.format_exc()

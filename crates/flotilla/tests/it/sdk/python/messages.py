@@ -468,7 +468,9 @@ def serve_paths(cases):
         def do_GET(self):
             status, text = 200, "fine"
             try:
-                if self.path != "/healthz":
+                if self.path.startswith("/dapr/"):
+                    status = 404
+                elif self.path != "/healthz":
                     cases[self.path.strip("/")]()
             except BaseException:
                 status, text = 500, traceback.format_exc()
