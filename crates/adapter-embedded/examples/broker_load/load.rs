@@ -3,11 +3,17 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::{
-    fmt,
-    sync::Arc,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
-use tokio::task::JoinSet;
+use tokio::{
+    sync::Notify,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval_at},
+};
 
 use super::{
     gauge::Gauge,
@@ -17,57 +23,51 @@ use super::{
 /// The group that consumes.
 pub(crate) const GROUP: &str = "bench";
 
-/// How many messages a consumer takes at once, and how many may be delivered and not acknowledged.
+/// Most messages that a consumer takes, and acknowledges, at once.
 pub(crate) const AT_ONCE: usize = 256;
+
+/// Most messages that are delivered and not acknowledged, where it is for us to say.
 pub(crate) const IN_FLIGHT: u32 = 4_096;
 
-/// Topics, where many are published to.
-const TOPICS: u64 = 1_000;
+/// Who shares the work of the group.
+const CONSUMERS: usize = 4;
 
-/// Messages that are consumed and read.
-const SOME: u64 = 300_000;
+/// Who fills a topic, and with how many messages at once.
+const FILLERS: usize = 8;
+const FILLED_AT_ONCE: usize = 500;
 
-/// Messages of a large backlog.
-const MANY: u64 = 1_000_000;
+/// Messages a second that all publishers publish together when it is measured how long they take to arrive; one alone. Any
+/// broker bears that with ease, so that it is not measured how many wait before a message.
+const RATE: u64 = 2_000;
+const RATE_OF_ONE: u64 = 200;
 
-/// Messages of one publish where a topic is filled, and how many publish then.
-const BATCH: u64 = 500;
-const FILLERS: u64 = 4;
-
-/// How many messages a second are published where their delay is measured: by one, and by many together.
-const PACE_ALONE: u32 = 200;
-const PACE_TOGETHER: u32 = 2_000;
-
-/// How long a consumer waits for what does not come any more.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A broker with topics of numbers from 0 on. Messages are consumed and read from topic 0.
+/// A broker, as each publisher and consumer comes to it.
 #[async_trait]
-pub(crate) trait Engine: Send + Sync + fmt::Debug {
-    /// Makes topics.
+pub(crate) trait Engine: Send + Sync {
+    /// Makes the topics 0 to `topics`. Those that are there stay as they are.
     async fn prepare(&self, topics: u64);
 
     async fn publisher(&self) -> Box<dyn Publisher>;
 
-    /// Takes part in the group, which begins with the first message.
+    /// Takes part in the group of topic 0, which begins with the first message.
     async fn consumer(&self) -> Box<dyn Consumer>;
 
-    /// Reads from the first message on, without a group.
+    /// Reads topic 0 from its first message, without acknowledgements.
     async fn reader(&self) -> Box<dyn Consumer>;
 }
 
 #[async_trait]
 pub(crate) trait Publisher: Send {
-    /// Returns when all are acknowledged.
+    /// Publishes and waits until all are acknowledged.
     async fn publish(&mut self, topic: u64, payloads: Vec<Bytes>);
 }
 
 #[async_trait]
 pub(crate) trait Consumer: Send {
-    /// Waits for the next messages.
+    /// Waits for messages.
     async fn next(&mut self) -> Vec<Bytes>;
 
-    /// Acknowledges those that came last.
+    /// Acknowledges what was given last.
     async fn ack(&mut self);
 }
 
@@ -77,193 +77,195 @@ pub(crate) struct Load {
     pub(crate) clients: u64,
     pub(crate) bytes: usize,
     pub(crate) length: Duration,
-    /// Whose CPU time and memory are told.
+    /// The process whose CPU time and memory count.
     pub(crate) pid: String,
 }
 
-/// Runs a scenario. `start` is when opening the engine began.
-pub(crate) async fn run(
-    engine: &Arc<dyn Engine>,
-    scenario: &str,
-    load: &Load,
-    start: Instant,
-) -> Report {
-    match scenario {
-        "publish" => publish(engine, 1, load).await,
-        "topics" => publish(engine, TOPICS, load).await,
-        "delay" => delay(engine, load).await,
-        "consume" => {
-            fill(engine, SOME, load.bytes).await;
-            let consumer = engine.consumer().await;
-            consume(consumer, SOME, load, Report::default()).await
-        }
-        "replay" => {
-            fill(engine, SOME, load.bytes).await;
-            let reader = engine.reader().await;
-            consume(reader, SOME, load, Report::default()).await
-        }
-        "fill" => {
-            let (gauge, start) = (Gauge::start(&load.pid), Instant::now());
-            // The group is there from the beginning, as one whose consumers are down.
-            engine.prepare(1).await;
-            drop(engine.consumer().await);
-            fill(engine, MANY, load.bytes).await;
-            let report = Report::default().number("seconds", start.elapsed().as_secs_f64());
-            gauge.stop(report)
-        }
-        "catch-up" => {
-            // It answers when it takes a message.
-            engine.publisher().await.publish(0, vec![payload(load.bytes)]).await;
-            let opened = start.elapsed().as_secs_f64() * 1e3;
-            let consumer = engine.consumer().await;
-            consume(consumer, MANY, load, Report::default().number("open_ms", opened)).await
-        }
-        other => panic!("there is no scenario `{other}`"),
+pub(crate) fn payload(bytes: usize, seed: u64) -> Bytes {
+    let mut dice = Dice::new(seed + 1);
+    let mut payload = Vec::with_capacity(bytes + 8);
+    while payload.len() < bytes {
+        payload.extend_from_slice(&dice.roll(u64::MAX).to_le_bytes());
     }
+    payload.truncate(bytes);
+    payload.into()
 }
 
-fn payload(bytes: usize) -> Bytes {
-    vec![7; bytes].into()
+fn count(number: usize) -> f64 {
+    float(u64::try_from(number).unwrap_or(u64::MAX))
 }
 
-/// Each publisher publishes one message after the other.
-async fn publish(engine: &Arc<dyn Engine>, topics: u64, load: &Load) -> Report {
+/// Lets each publisher publish one message after the other, each to any of the topics.
+pub(crate) async fn publish(engine: &Arc<dyn Engine>, load: &Load, topics: u64) -> Report {
     engine.prepare(topics).await;
     let mut publishers = Vec::new();
     for _ in 0..load.clients {
         publishers.push(engine.publisher().await);
     }
-    let gauge = Gauge::start(&load.pid);
-    let (start, mut tasks) = (Instant::now(), JoinSet::new());
-    for (mut publisher, seed) in publishers.into_iter().zip(1..) {
-        let (payload, length) = (payload(load.bytes), load.length);
+    let (gauge, start, length) = (Gauge::start(&load.pid), Instant::now(), load.length);
+    let mut tasks = JoinSet::new();
+    for (seed, mut publisher) in (1..).zip(publishers) {
+        let payload = payload(load.bytes, seed);
         tasks.spawn(async move {
             let (mut times, mut dice) = (Times::default(), Dice::new(seed));
+            let mut now = Instant::now();
             while start.elapsed() < length {
-                let before = Instant::now();
                 publisher.publish(dice.roll(topics), vec![payload.clone()]).await;
-                times.add(before.elapsed());
+                let after = Instant::now();
+                times.add(after - now);
+                now = after;
             }
             times
         });
     }
-    let times = join(tasks).await;
-    gauge.stop(times.report(Report::default(), start.elapsed()))
-}
-
-async fn join(tasks: JoinSet<Times>) -> Times {
-    let mut all = Times::default();
-    for times in tasks.join_all().await {
-        all.join(times);
+    let mut times = Times::default();
+    for of_one in tasks.join_all().await {
+        times.join(of_one);
     }
-    all
+    let took = start.elapsed();
+    gauge.stop(times.report(Report::default(), took))
 }
 
-/// Publishers publish at a pace that the engine bears with ease, so that times tell how long a message takes and not how
-/// many wait before it. A message carries when it was published.
-async fn delay(engine: &Arc<dyn Engine>, load: &Load) -> Report {
+/// How long a message takes from the call that publishes it to a subscription.
+pub(crate) async fn delay(engine: &Arc<dyn Engine>, load: &Load) -> Report {
     engine.prepare(1).await;
     let mut consumer = engine.consumer().await;
     let mut publishers = Vec::new();
     for _ in 0..load.clients {
         publishers.push(engine.publisher().await);
     }
-    let together = if load.clients == 1 { PACE_ALONE } else { PACE_TOGETHER };
-    let pace = Duration::from_secs(1) / together * u32::try_from(load.clients).unwrap_or(u32::MAX);
-    let gauge = Gauge::start(&load.pid);
-    let (start, mut tasks) = (Instant::now(), JoinSet::new());
-    for (mut publisher, part) in publishers.into_iter().zip(0_u32..) {
-        let (bytes, length) = (load.bytes, load.length);
-        tasks.spawn(async move {
-            // Evenly, and not all at the same moment.
-            tokio::time::sleep(Duration::from_secs(1) / together * part).await;
-            let mut pace = tokio::time::interval(pace);
-            let mut count: u64 = 0;
-            while start.elapsed() < length {
-                pace.tick().await;
-                let mut payload = vec![7; bytes];
-                payload[..8].copy_from_slice(&nanos(start).to_le_bytes());
-                publisher.publish(0, vec![payload.into()]).await;
-                count += 1;
-            }
-            count
-        });
-    }
-    let mut taken = JoinSet::new();
-    taken.spawn(async move {
-        let mut times = Times::default();
+    let rate = if load.clients == 1 { RATE_OF_ONE } else { RATE };
+    let (step, period) = (1_000_000 / rate, Duration::from_micros(1_000_000 * load.clients / rate));
+    let (gauge, start, length) = (Gauge::start(&load.pid), Instant::now(), load.length);
+    let seen: Arc<Seen> = Arc::default();
+    let mut taking = JoinSet::new();
+    let by_consumer = Arc::clone(&seen);
+    taking.spawn(async move {
         loop {
-            let Ok(payloads) = tokio::time::timeout(PATIENCE, consumer.next()).await else {
-                return times;
-            };
-            let now = nanos(start);
-            for payload in &payloads {
-                let sent = payload.first_chunk().map_or(now, |sent| u64::from_le_bytes(*sent));
-                if sent == LAST {
-                    return times;
-                }
-                times.add(Duration::from_nanos(now.saturating_sub(sent)));
-            }
+            let payloads = consumer.next().await;
+            by_consumer.add(start.elapsed(), &payloads);
             consumer.ack().await;
         }
     });
-    tasks.join_all().await;
+    let mut tasks = JoinSet::new();
+    for (number, mut publisher) in (0..).zip(publishers) {
+        let payload = payload(load.bytes, number);
+        tasks.spawn(async move {
+            // Evenly, and not all at the same moment.
+            let first = start + Duration::from_micros(step * number);
+            let mut interval = interval_at(first.into(), period);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut published = 0;
+            while start.elapsed() < length {
+                interval.tick().await;
+                let mut payload = payload.to_vec();
+                let now = u64::try_from(start.elapsed().as_nanos()).expect("centuries");
+                payload[..8].copy_from_slice(&now.to_le_bytes());
+                publisher.publish(0, vec![payload.into()]).await;
+                published += 1;
+            }
+            published
+        });
+    }
+    let published = tasks.join_all().await.into_iter().sum();
+    while seen.count() < published {
+        seen.news.notified().await;
+    }
     let took = start.elapsed();
-    engine.publisher().await.publish(0, vec![LAST.to_le_bytes().to_vec().into()]).await;
-    let times = join(taken).await;
+    taking.shutdown().await;
+    let times = std::mem::take(&mut seen.times().0);
     gauge.stop(times.report(Report::default(), took))
 }
 
-/// Instead of a time: the last message.
-const LAST: u64 = u64::MAX;
-
-fn nanos(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_nanos()).unwrap_or(LAST - 1)
+/// How long messages took, and how many there were.
+#[derive(Debug, Default)]
+struct Seen {
+    times: Mutex<(Times, usize)>,
+    news: Notify,
 }
 
-/// Publishes many to topic 0.
-async fn fill(engine: &Arc<dyn Engine>, count: u64, bytes: usize) {
+impl Seen {
+    fn times(&self) -> MutexGuard<'_, (Times, usize)> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self) -> usize {
+        self.times().1
+    }
+
+    fn add(&self, now: Duration, payloads: &[Bytes]) {
+        let mut times = self.times();
+        for payload in payloads {
+            let asked = u64::from_le_bytes(payload[..8].try_into().expect("eight bytes"));
+            times.0.add(now.saturating_sub(Duration::from_nanos(asked)));
+        }
+        times.1 += payloads.len();
+        drop(times);
+        self.news.notify_one();
+    }
+}
+
+/// Puts `messages` into topic 0, many at once.
+pub(crate) async fn fill(engine: &Arc<dyn Engine>, messages: usize, bytes: usize) {
     engine.prepare(1).await;
     let mut tasks = JoinSet::new();
     for filler in 0..FILLERS {
         let mut publisher = engine.publisher().await;
-        let payload = payload(bytes);
+        let payload = payload(bytes, u64::try_from(filler).unwrap_or(0));
         tasks.spawn(async move {
-            for first in
-                (filler * BATCH..count).step_by(usize::try_from(FILLERS * BATCH).unwrap_or(1))
-            {
-                let some = BATCH.min(count - first);
-                publisher.publish(0, (0..some).map(|_| payload.clone()).collect()).await;
+            let mut left = messages / FILLERS;
+            while left > 0 {
+                let now = left.min(FILLED_AT_ONCE);
+                publisher.publish(0, vec![payload.clone(); now]).await;
+                left -= now;
             }
         });
     }
     tasks.join_all().await;
 }
 
-/// Takes `count` messages and acknowledges them.
-async fn consume(
-    mut consumer: Box<dyn Consumer>,
-    count: u64,
-    load: &Load,
-    report: Report,
-) -> Report {
-    let (gauge, start) = (Gauge::start(&load.pid), Instant::now());
-    let (mut taken, mut bytes) = (0, 0);
-    while taken < count {
-        let payloads = consumer.next().await;
-        taken += length(payloads.len());
-        bytes += payloads.iter().map(|payload| length(payload.len())).sum::<u64>();
-        consumer.ack().await;
+/// Lets a group take and acknowledge the `messages` of topic 0.
+pub(crate) async fn consume(engine: &Arc<dyn Engine>, load: &Load, messages: usize) -> Report {
+    let (taken, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let mut consumers = Vec::new();
+    for _ in 0..CONSUMERS {
+        consumers.push(engine.consumer().await);
     }
-    let seconds = start.elapsed().as_secs_f64();
-    gauge.stop(
-        report
-            .number("count", float(taken))
-            .number("per_second", float(taken) / seconds)
-            .number("mb_per_second", float(bytes) / 1e6 / seconds),
-    )
+    let (gauge, start) = (Gauge::start(&load.pid), Instant::now());
+    let mut tasks = JoinSet::new();
+    for mut consumer in consumers {
+        let (taken, done) = (Arc::clone(&taken), Arc::clone(&done));
+        tasks.spawn(async move {
+            loop {
+                let now = consumer.next().await.len();
+                consumer.ack().await;
+                if taken.fetch_add(now, Relaxed) + now >= messages {
+                    done.notify_one();
+                }
+            }
+        });
+    }
+    done.notified().await;
+    let took = start.elapsed().as_secs_f64();
+    tasks.shutdown().await;
+    let report = Report::default().number("count", count(messages));
+    gauge.stop(report.number("per_second", count(messages) / took))
 }
 
-fn length(length: usize) -> u64 {
-    u64::try_from(length).unwrap_or(u64::MAX)
+/// Reads the `messages` of topic 0 in their order.
+pub(crate) async fn replay(engine: &Arc<dyn Engine>, load: &Load, messages: usize) -> Report {
+    let mut reader = engine.reader().await;
+    let (gauge, start) = (Gauge::start(&load.pid), Instant::now());
+    let (mut read, mut bytes) = (0, 0);
+    while read < messages {
+        let payloads = reader.next().await;
+        read += payloads.len();
+        bytes += payloads.iter().map(Bytes::len).sum::<usize>();
+    }
+    let took = start.elapsed().as_secs_f64();
+    let report = Report::default()
+        .number("count", count(read))
+        .number("mb_per_second", count(bytes) / 1e6 / took)
+        .number("per_second", count(read) / took);
+    gauge.stop(report)
 }

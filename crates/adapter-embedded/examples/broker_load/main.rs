@@ -1,10 +1,9 @@
-//! Puts the embedded broker, NATS JetStream, Redis streams, or the bare disk under load:
-//! `broker_load embedded|nats|redis|disk PLACE PID SCENARIO CLIENTS BYTES SECONDS`.
+//! Puts a broker, or the bare disk, under load: `broker_load ENGINE PLACE PID SCENARIO CLIENTS BYTES SECONDS`.
 //!
-//! `PLACE` is a folder or an address, `PID` the process whose CPU time and memory are told: that of a server, or `self`.
-//! `cargo xtask bench events` starts it; it prints one object of JSON. Scenarios: `publish`, `topics` (to any of a
-//! thousand), `delay` (from the publish to a subscription), `consume`, `replay`, `fill` (a million messages, then ours is
-//! killed), `catch-up` (consumes them).
+//! `cargo xtask bench events` starts it; it prints one object of JSON. Engines: `embedded` and `disk` (the place is a
+//! folder), `nats` and `redis` (an address). The CPU time and memory of process `PID` count; `self` is this one.
+//! Scenarios: `publish`, `topics` (to any of a thousand), `delay`, `consume`, `replay`, `fill` (a million messages; an engine
+//! in this process then ends as if it were killed), `catch-up` (consumes them, after a start).
 
 #![expect(clippy::print_stdout, reason = "the result is what it is for")]
 
@@ -14,7 +13,7 @@ mod load;
 mod nats;
 mod redis;
 #[path = "../streams_load/report.rs"]
-#[expect(dead_code, reason = "the program that it is shared with uses all of it")]
+#[expect(dead_code, reason = "the other program that shares it uses more of it")]
 mod report;
 mod wire;
 
@@ -33,6 +32,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Messages of a large backlog.
+const MANY: usize = 1_000_000;
+
+/// Messages that are consumed or replayed.
+const SOME: usize = 300_000;
+
+/// Topics, where there are many.
+const TOPICS: u64 = 1_000;
+
+/// Within which any run ends: a broker that has lost a message would be waited for in vain.
+const RUN_MAX: Duration = Duration::from_secs(900);
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [engine, place, pid, scenario, clients, bytes, seconds] = args.as_slice() else {
@@ -48,27 +59,22 @@ fn main() {
         .expect("the system has threads");
     let report = match engine.as_str() {
         "disk" => disk(Path::new(place), &load),
-        "embedded" => runtime.block_on(embedded(place, scenario, &load)),
-        "nats" => runtime.block_on(async {
-            let start = Instant::now();
-            let engine: Arc<dyn Engine> = Arc::new(Nats(place.clone()));
-            load::run(&engine, scenario, &load, start).await
-        }),
-        "redis" => runtime.block_on(async {
-            let start = Instant::now();
-            let engine: Arc<dyn Engine> = Arc::new(Redis::open(place).await);
-            load::run(&engine, scenario, &load, start).await
-        }),
+        "embedded" => runtime.block_on(bounded(embedded(place, scenario, &load))),
+        "nats" | "redis" => runtime.block_on(bounded(server(engine, place, scenario, &load))),
         other => panic!("there is no engine `{other}`"),
     };
     println!("{}", report.json());
 }
 
+async fn bounded(run: impl Future<Output = Report>) -> Report {
+    tokio::time::timeout(RUN_MAX, run).await.expect("the broker goes on")
+}
+
 async fn embedded(place: &str, scenario: &str, load: &Load) -> Report {
     let start = Instant::now();
-    let (service, broker) = Service::open(&Config { folder: place.into() }).expect("it opens");
-    let engine: Arc<dyn Engine> = Arc::new(Embedded(broker));
-    let report = load::run(&engine, scenario, load, start).await;
+    let (service, handle) = Service::open(&Config { folder: place.into() }).expect("it opens");
+    let engine: Arc<dyn Engine> = Arc::new(Embedded(handle));
+    let report = run(&engine, scenario, load, start).await;
     if scenario == "fill" {
         println!("{}", report.json());
         // As if it were killed: nothing is brought in order.
@@ -79,16 +85,53 @@ async fn embedded(place: &str, scenario: &str, load: &Load) -> Report {
     report
 }
 
-/// One append and one sync after the other.
+async fn server(engine: &str, place: &str, scenario: &str, load: &Load) -> Report {
+    let start = Instant::now();
+    let engine: Arc<dyn Engine> = match engine {
+        "redis" => Arc::new(Redis::open(place).await),
+        _ => Arc::new(Nats(place.to_owned())),
+    };
+    run(&engine, scenario, load, start).await
+}
+
+async fn run(engine: &Arc<dyn Engine>, scenario: &str, load: &Load, start: Instant) -> Report {
+    match scenario {
+        "publish" => load::publish(engine, load, 1).await,
+        "topics" => load::publish(engine, load, TOPICS).await,
+        "delay" => load::delay(engine, load).await,
+        "consume" => {
+            load::fill(engine, SOME, load.bytes).await;
+            load::consume(engine, load, SOME).await
+        }
+        "replay" => {
+            load::fill(engine, SOME, load.bytes).await;
+            load::replay(engine, load, SOME).await
+        }
+        "fill" => {
+            let gauge = Gauge::start(&load.pid);
+            load::fill(engine, MANY, load.bytes).await;
+            let took = start.elapsed().as_secs_f64();
+            gauge.stop(Report::default().number("seconds", took))
+        }
+        "catch-up" => {
+            // Somebody who asks for the topic has an answer.
+            engine.prepare(1).await;
+            let opened = start.elapsed().as_secs_f64() * 1e3;
+            load::consume(engine, load, MANY).await.number("open_ms", opened)
+        }
+        other => panic!("there is no scenario `{other}`"),
+    }
+}
+
+/// One append and one sync after the other: what any engine with one publisher is bound by.
 fn disk(folder: &Path, load: &Load) -> Report {
     fs::create_dir_all(folder).expect("the folder can be made");
     let mut file = fs::File::create(folder.join("raw")).expect("the file can be made");
-    let bytes = vec![7; load.bytes];
-    let gauge = Gauge::start(&load.pid);
-    let (start, mut times) = (Instant::now(), Times::default());
+    let payload = load::payload(load.bytes, 1);
+    let (gauge, mut times, start) = (Gauge::start(&load.pid), Times::default(), Instant::now());
     while start.elapsed() < load.length {
         let before = Instant::now();
-        file.write_all(&bytes).and_then(|()| file.sync_data()).expect("the disk takes it");
+        file.write_all(&payload).and_then(|()| file.sync_data()).expect("the disk takes it");
         times.add(before.elapsed());
     }
     gauge.stop(times.report(Report::default(), start.elapsed()))

@@ -128,7 +128,7 @@ fn a_service_that_is_away_loses_neither_messages_nor_attempts() {
 
 #[test]
 fn a_service_that_never_answers_is_tried_again_and_harms_nobody() {
-    let system = system("max: 2, backoff: 10ms..50ms", ", timeout: 1s");
+    let system = system("max: 2, backoff: 10ms..50ms", ", timeout: 3s");
     // For longer than this test takes.
     answer(&system, "shop", "200 600000 silent\n");
     publish(&system, "orders", &json!({ "id": "s", "key": "s", "data": { "is": "silent" } }));
@@ -140,7 +140,7 @@ fn a_service_that_never_answers_is_tried_again_and_harms_nobody() {
         (!letters.is_empty()).then_some(letters)
     });
     assert_eq!(letters[0]["event"]["id"], "s", "{letters:#?}");
-    assert!(letters[0]["dead"]["reason"].as_str().unwrap().contains("1 s"), "{letters:#?}");
+    assert!(letters[0]["dead"]["reason"].as_str().unwrap().contains("3 s"), "{letters:#?}");
     let tried = |all: &[super::Arrival]| {
         all.iter()
             .filter(|it| it.json()["id"] == "s")

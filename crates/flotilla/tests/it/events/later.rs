@@ -67,11 +67,12 @@ services:
         let message = json!({ "id": id, "data": { "id": id }, "after_ms": ms });
         let published = publish(&system, "orders", &message);
         assert_eq!(published["offset"], Value::Null, "{published:#}");
-        published["later"].as_str().unwrap().to_owned()
+        let text = |name: &str| published[name].as_str().unwrap().to_owned();
+        (text("later"), text("at"))
     };
-    let far = later("far", 3_600_000);
-    let cancelled = later("cancelled", 3_000);
-    later("soon", 3_000);
+    let (far, _) = later("far", 3_600_000);
+    let (cancelled, _) = later("cancelled", 3_000_000);
+    let (_, soon_at) = later("soon", 3_000);
     system.flotilla("topics publish orders {\"id\":\"now\"} --id now").expect(0);
     until_done(&system, "shop", 1);
     let waiting = system.flotilla("topics later orders").expect(0);
@@ -83,12 +84,14 @@ services:
     system.up();
     later("last", 4_000);
     let all = until_done(&system, "shop", 3);
-    let ids: Vec<_> = all.iter().map(|it| it.json()["id"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(ids[0], "now");
-    assert_eq!(
-        ids[1..].iter().map(String::as_str).collect::<BTreeSet<_>>(),
-        ["last", "soon"].into()
-    );
+    let ids: BTreeSet<_> =
+        all.iter().map(|it| it.json()["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids, ["last", "now", "soon"].map(str::to_owned).into());
+    let kept = system.api("GET", "/v1/topics/orders/messages", None).json();
+    let soon = kept["messages"].as_array().unwrap().iter().find(|it| it["event"]["id"] == "soon");
+    let came_at = soon.unwrap()["at"].as_str().unwrap();
+    // To the second both are written in the same way.
+    assert!(came_at.get(..19) >= soon_at.get(..19), "{came_at} is before {soon_at}");
     // What waits for an hour still does, and what was cancelled never came.
     let left = system.api("GET", "/v1/topics/orders/later", None).json();
     let left = left["messages"].as_array().unwrap();
