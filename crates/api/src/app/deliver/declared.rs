@@ -141,7 +141,9 @@ impl Deliverer {
         };
         let (response, _) = self.ask(service, Version::Http1, ask, ASK_TIMEOUT).await?;
         match response.status() {
-            StatusCode::OK => of_json(response.body()).map_err(Unsaid::Never),
+            StatusCode::OK if is_list(response.body()) => {
+                of_json(response.body()).map_err(Unsaid::Never)
+            }
             // What most web servers answer that know nothing of it.
             status if status.is_client_error() => Ok(Vec::new()),
             status if status.is_server_error() => {
@@ -228,6 +230,11 @@ impl Deliverer {
             bulk: wish.bulk,
         })
     }
+}
+
+/// Whether a body may be a list of subscriptions. Many services answer any path with something, a page or an object.
+fn is_list(body: &[u8]) -> bool {
+    body.trim_ascii_start().first() == Some(&b'[')
 }
 
 fn of_json(body: &[u8]) -> Result<Vec<Wish>, String> {
