@@ -27,6 +27,9 @@ const SMALL: usize = 1_024;
 /// How long a case may take: all are answered at once, so what takes longer hangs.
 const CASE_MAX: Duration = Duration::from_secs(10);
 
+/// How often a conversation is tried that comes out wrong.
+const ATTEMPTS: usize = 5;
+
 /// What a conversation came to.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
@@ -43,7 +46,15 @@ async fn check(theme: &str, cases: &[Case]) {
         let is_small = sends.len() + case.answer().map_or(0, |answer| answer.bytes.len()) <= SMALL;
         let paces = [Some(Pace::AtOnce), is_small.then_some(Pace::ByteByByte)];
         for pace in paces.into_iter().flatten() {
-            let outcome = run(case, &sends, pace).await;
+            let mut outcome = run(case, &sends, pace).await;
+            // Where nobody paces the machine, what comes byte by byte may come after the next request was sent. It is
+            // no answer to that, but nobody can tell; so a shape fails only when it does so each time.
+            for _ in 1..ATTEMPTS {
+                if case.allows(&outcome.gets, &outcome.saw) {
+                    break;
+                }
+                outcome = run(case, &sends, pace).await;
+            }
             if !case.allows(&outcome.gets, &outcome.saw) {
                 failures.push(format!(
                     "{}, {pace:?}\n    because {}\n    gets {}\n    not  {}\n    saw  {}\n    not  {}",
