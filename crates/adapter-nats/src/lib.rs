@@ -12,7 +12,7 @@
 //!   before, so receipts from before name something that is not there any more. Of several the highest counts.
 //! - A topic that remembers ids listens to another subject than one that does not, so a publisher whose knowledge is old is
 //!   told that nobody listens, and never sends an id that should not be compared.
-//! - Nothing is waited for longer than [`link::ANSWER_TIME_MAX`] without a sign. What may have been taken is `Unknown`, what was
+//! - Nothing is waited for longer than `ANSWER_TIME_MAX` without a sign. What may have been taken is `Unknown`, what was
 //!   certainly not sent is `Unavailable`.
 //! - JetStream's own interface is spoken to directly (JSON over requests), with what servers from 2.9 on know.
 //!

@@ -109,7 +109,7 @@ pub struct Dead {
 pub enum Redrive {
     /// The oldest ones, at most so many.
     All {
-        /// At most [`REDRIVE_MAX`].
+        /// At most [`REDRIVE_MAX`](crate::REDRIVE_MAX).
         limit: usize,
     },
     /// Those that stand there in the topic of dead letters.
