@@ -30,6 +30,8 @@ pub struct Endpoint {
     address: SocketAddr,
     weight: AtomicU32,
     draining: AtomicBool,
+    /// How often it was drained. What comes after a drain is another process at the same address.
+    life: AtomicU64,
     in_flight: AtomicU64,
     /// How many wait in [`Endpoint::idle`].
     waiters: AtomicU64,
@@ -58,6 +60,7 @@ impl Endpoint {
             address,
             weight: AtomicU32::new(weight),
             draining: AtomicBool::new(false),
+            life: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             waiters: AtomicU64::new(0),
             idle: Notify::new(),
@@ -91,6 +94,7 @@ impl Endpoint {
 
     /// Sends it no new request. Takes effect before it returns.
     pub fn drain(&self) {
+        self.life.fetch_add(1, SeqCst);
         self.draining.store(true, SeqCst);
     }
 
@@ -203,7 +207,12 @@ impl Endpoint {
     pub(crate) fn connect(self: &Arc<Self>, most: u32) -> Option<Slot> {
         let one_more = |open| (open < most).then(|| open + 1);
         let counted = self.connections.fetch_update(SeqCst, SeqCst, one_more);
-        counted.is_ok().then(|| Slot(Arc::clone(self)))
+        counted.is_ok().then(|| Slot { endpoint: Arc::clone(self), life: self.life() })
+    }
+
+    /// Which of its lives this is; connections of an earlier one lead nowhere.
+    pub(crate) fn life(&self) -> u64 {
+        self.life.load(SeqCst)
     }
 
     /// Counts in one that waits for a connection to go.
@@ -287,14 +296,25 @@ impl Drop for InFlight {
 
 /// A connection that counts until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Slot(Arc<Endpoint>);
+pub(crate) struct Slot {
+    endpoint: Arc<Endpoint>,
+    /// The endpoint's life in which the connection was asked for.
+    life: u64,
+}
+
+impl Slot {
+    /// Whether the instance has not been drained since.
+    pub(crate) fn is_current(&self) -> bool {
+        self.life == self.endpoint.life()
+    }
+}
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, SeqCst);
+        self.endpoint.connections.fetch_sub(1, SeqCst);
         // After the count: whoever wants one counts itself in before it looks once more.
-        if self.0.is_wanted() {
-            self.0.gone.notify_one();
+        if self.endpoint.is_wanted() {
+            self.endpoint.gone.notify_one();
         }
     }
 }

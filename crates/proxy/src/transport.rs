@@ -26,17 +26,17 @@ pub(crate) enum Stream {
 pub(crate) struct Transport {
     stream: RefCell<Stream>,
     /// That it counts as one to its instance, if it leads to one.
-    _slot: Option<Slot>,
+    slot: Option<Slot>,
 }
 
 impl Transport {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream: RefCell::new(stream), _slot: None }
+        Self { stream: RefCell::new(stream), slot: None }
     }
 
     /// A connection to an instance.
     pub(crate) fn counted(stream: Stream, slot: Slot) -> Self {
-        Self { stream: RefCell::new(stream), _slot: Some(slot) }
+        Self { stream: RefCell::new(stream), slot: Some(slot) }
     }
 
     pub(crate) fn into_stream(self) -> Stream {
@@ -178,8 +178,13 @@ impl Transport {
     }
 
     /// Whether it is open and quiet, as a connection must be that is used again. Costs no system call
-    /// unless something happened on it.
+    /// unless something happened on it; so a worker that was held up may not have heard yet that the other
+    /// side is gone, which matters when an instance was stopped and started meanwhile: one from before a
+    /// drain is not used again.
     pub(crate) fn is_quiet(&self) -> bool {
+        if self.slot.as_ref().is_some_and(|slot| !slot.is_current()) {
+            return false;
+        }
         let mut nothing = [0];
         match &*self.stream.borrow() {
             // Asks for nothing to wake it, which would cost three times as much.

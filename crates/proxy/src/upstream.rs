@@ -46,7 +46,13 @@ struct Pool {
     endpoint: Held,
     /// The one used last is last.
     idle: Vec<Idle>,
-    shared: Option<Http2>,
+    shared: Option<Shared>,
+}
+
+/// A shared connection, and the endpoint's life in which it was opened.
+struct Shared {
+    life: u64,
+    sender: Http2,
 }
 
 struct Idle {
@@ -97,19 +103,20 @@ impl Pools {
     }
 
     /// The shared connection to `endpoint`.
-    pub(crate) fn shared(&mut self, endpoint: &Endpoint) -> Option<Http2> {
-        self.0.get_mut(&endpoint.id())?.shared.clone()
+    pub(crate) fn shared(&self, endpoint: &Endpoint) -> Option<Http2> {
+        let shared = self.0.get(&endpoint.id())?.shared.as_ref()?;
+        (shared.life == endpoint.life()).then(|| shared.sender.clone())
     }
 
-    /// Shares `connection` with later requests.
-    pub(crate) fn share(&mut self, endpoint: &Arc<Endpoint>, connection: &Http2) {
-        self.pool(endpoint).shared = Some(connection.clone());
+    /// Shares a connection, opened in this `life` of the endpoint, with later requests.
+    pub(crate) fn share(&mut self, endpoint: &Arc<Endpoint>, life: u64, connection: &Http2) {
+        self.pool(endpoint).shared = Some(Shared { life, sender: connection.clone() });
     }
 
-    /// Shares the connection to that endpoint no more.
-    pub(crate) fn unshare(&mut self, endpoint: &Endpoint) {
+    /// Shares the connection to that endpoint no more, unless it is of another life.
+    pub(crate) fn unshare(&mut self, endpoint: &Endpoint, life: u64) {
         if let Some(pool) = self.0.get_mut(&endpoint.id()) {
-            pool.shared = None;
+            pool.shared.take_if(|shared| shared.life == life);
         }
     }
 
@@ -168,12 +175,13 @@ pub(crate) async fn connect_shared(
     endpoint: &Arc<Endpoint>,
 ) -> io::Result<Http2> {
     // Shared by any number of requests, so each worker has one, whatever the limit of connections.
+    let life = endpoint.life();
     let slot = endpoint.connect(u32::MAX);
     let stream = connect(endpoint).await?;
     let mut builder = ::h2::client::Builder::new();
     builder.enable_push(false).initial_window_size(STREAM_WINDOW);
     let (sender, connection) = builder.handshake(stream).await.map_err(crate::h2::broken)?;
-    worker.pools(|pools| pools.share(endpoint, &sender));
+    worker.pools(|pools| pools.share(endpoint, life, &sender));
     let held = Arc::clone(endpoint);
     let home = Rc::downgrade(worker);
     worker.local().spawn(async move {
@@ -182,8 +190,32 @@ pub(crate) async fn connect_shared(
             debug!(instance = %held.instance(), %error, "shared connection to an instance ended");
         }
         if let Some(worker) = home.upgrade() {
-            worker.pools(|pools| pools.unshare(&held));
+            worker.pools(|pools| pools.unshare(&held, life));
         }
     });
     Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::InstanceId;
+
+    #[tokio::test]
+    async fn a_connection_from_before_a_restart_is_not_used_again_though_it_seems_open() {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let instance = InstanceId::parse("users/1").unwrap();
+        let endpoint = Endpoint::new(instance, listener.local_addr().unwrap(), 1);
+        let mut pools = Pools::default();
+        let connect = async || connect_own(&endpoint, endpoint.connect(9).unwrap()).await.unwrap();
+        pools.keep(&endpoint, connect().await, 0);
+        assert!(pools.take(&endpoint, 1, 10).is_some(), "nothing has happened");
+        pools.keep(&endpoint, connect().await, 0);
+        // The same address again, before this worker could look.
+        endpoint.drain();
+        endpoint.revive(1);
+        assert!(pools.take(&endpoint, 1, 10).is_none());
+        pools.keep(&endpoint, connect().await, 0);
+        assert!(pools.take(&endpoint, 1, 10).is_some());
+    }
 }

@@ -57,6 +57,17 @@ fn no_more_begin_or_connect_than_may() {
 }
 
 #[test]
+fn connections_from_before_a_drain_are_of_another_life() {
+    let endpoint = endpoint();
+    let slot = endpoint.connect(2).unwrap();
+    assert!(slot.is_current());
+    endpoint.drain();
+    endpoint.revive(1);
+    assert!(!slot.is_current(), "it leads to the process that was stopped");
+    assert!(endpoint.connect(2).unwrap().is_current());
+}
+
+#[test]
 fn the_pause_after_failures_doubles_up_to_its_bound_and_ends_with_a_success() {
     let endpoint = endpoint();
     let settings = outlier::Settings { consecutive: 0, ..outlier::Settings::default() };

@@ -138,7 +138,7 @@ impl Exchange<'_> {
         let mut sender = match sender.ready().await {
             Ok(sender) => sender,
             Err(error) => {
-                worker.pools(|pools| pools.unshare(endpoint));
+                worker.pools(|pools| pools.unshare(endpoint, endpoint.life()));
                 return Err(unsent(&error));
             }
         };
