@@ -304,6 +304,15 @@ impl Locks {
         self.watch(store, Some(election)).await
     }
 
+    /// What a transaction of the engine has to ask so that it is done only while this lock is held under this token.
+    ///
+    /// # Errors
+    /// [`Error::UnknownStore`], [`Error::Invalid`] and [`Error::TooLarge`] for names.
+    pub fn condition(&self, fence: &Fence) -> Result<kv::Condition, Error> {
+        let key = fence_key(&self.engine, &self.stores.borrow(), fence)?;
+        Ok(kv::Condition { key: key.into(), is: Is::CreatedAt(kv::Revision(fence.token)) })
+    }
+
     fn names(&self, store: &str, resource: &str) -> Result<Names, Error> {
         let stores = self.stores.borrow();
         let namespace = find(&stores, store)?.namespace();

@@ -223,6 +223,21 @@ impl State {
         }
     }
 
+    /// What `operations` come to as a transaction of the engine, for others to commit with something of their own. Nothing
+    /// is done here.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] and [`Error::Invalid`] for what no store takes; [`Error::Unsupported`] for a cache.
+    pub fn transaction(&self, operations: Vec<StateOp>) -> Result<kv::Transaction, Error> {
+        match &self.place {
+            Place::Engine(store) => store.transaction(operations),
+            Place::Memory(_) => {
+                let what = "a cache has no transaction of the engine that something could share";
+                Err(Error::Unsupported(what.to_owned()))
+            }
+        }
+    }
+
     /// Reads the keys that begin with `prefix`, in order, behind `after`: at most `limit`, 1 to [`SCAN_MAX`]. There
     /// may be fewer although there are more; [`Scan::next`] tells.
     ///

@@ -88,30 +88,43 @@ impl Durable {
         operations: Vec<StateOp>,
         beside: Vec<Operation>,
     ) -> Result<Vec<Option<Etag>>, Error> {
-        let Plan { keys, fences, stays } = plan::plan(operations)?;
-        let (mut transaction, mut asked) = self.fenced(&fences)?;
-        for planned in &keys {
+        let plan = plan::plan(operations)?;
+        let (mut transaction, asked) = self.build(&plan)?;
+        let stays = plan.stays.iter();
+        transaction.operations.extend(beside);
+        match self.engine.commit(transaction).await? {
+            Outcome::Committed { revision } => {
+                Ok(stays.map(|stays| stays.then_some(Etag(revision.0))).collect())
+            }
+            Outcome::Refused { found, .. } => {
+                Err(conflict(&asked, &found).unwrap_or_else(|| self.unfounded()))
+            }
+        }
+    }
+
+    /// What `operations` come to, for others to commit.
+    pub(super) fn transaction(&self, operations: Vec<StateOp>) -> Result<Transaction, Error> {
+        let plan = plan::plan(operations)?;
+        Ok(self.build(&plan)?.0)
+    }
+
+    /// The transaction of a plan, and what its conditions are for.
+    fn build<'p>(&self, plan: &'p Plan) -> Result<(Transaction, Vec<Asked<'p>>), Error> {
+        let (mut transaction, mut asked) = self.fenced(&plan.fences)?;
+        for planned in &plan.keys {
             if let Some(is) = condition(planned.before) {
                 transaction = transaction.when(self.full(&planned.key), is);
                 asked.push(Asked::Key(&planned.key, planned.before));
             }
         }
-        for planned in &keys {
+        for planned in &plan.keys {
             let key = Bytes::from(self.full(&planned.key));
             transaction.operations.push(match &planned.after {
                 Some(write) => self.operation(key, write)?,
                 None => Operation::Delete { key },
             });
         }
-        transaction.operations.extend(beside);
-        match self.engine.commit(transaction).await? {
-            Outcome::Committed { revision } => {
-                Ok(stays.into_iter().map(|stays| stays.then_some(Etag(revision.0))).collect())
-            }
-            Outcome::Refused { found, .. } => {
-                Err(conflict(&asked, &found).unwrap_or_else(|| self.unfounded()))
-            }
-        }
+        Ok((transaction, asked))
     }
 
     /// As if one after the other: what has the same key goes in different waves, and within a wave those that ask for

@@ -9,7 +9,7 @@ use crate::{
 };
 use base::{ByteSize, ServiceName, Timestamp};
 use bytes::Bytes;
-use ports::kv::{Kv as _, Life, Operation, conformance::Failure};
+use ports::kv::{self, Kv as _, Life, Operation, conformance::Failure};
 use runtime::Clock;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -214,7 +214,7 @@ async fn a_watch_that_comes_back_too_late_is_told_so() {
     let etag = pair.durable.put(Write::new("k", "1")).await.unwrap();
     pair.durable.put(Write::new("k", "2")).await.unwrap();
     let newest = pair.durable.put(Write::new("k", "3")).await.unwrap();
-    ports::kv::Kv::compact(&pair.engine, ports::kv::Revision(newest.0)).await.unwrap();
+    kv::Kv::compact(&pair.engine, kv::Revision(newest.0)).await.unwrap();
     let error = pair.durable.watch("", Some(etag.0)).await.unwrap_err();
     assert!(matches!(error, Error::Compacted { compacted } if compacted == newest.0), "{error}");
     // A revision that the engine has not reached was told by one that is lost.
@@ -301,8 +301,8 @@ async fn a_fence_on_a_cache_or_of_an_unknown_lock_store_is_refused() {
 async fn what_somebody_else_has_put_there_is_named_and_does_not_stop_a_watch() {
     let pair = pair();
     let mut watch = pair.durable.watch("", None).await.unwrap();
-    let foreign = ports::kv::Transaction::put("flotilla/shop/state/d/k", "plain text");
-    ports::kv::Kv::commit(&pair.engine, foreign).await.unwrap();
+    let foreign = kv::Transaction::put("flotilla/shop/state/d/k", "plain text");
+    kv::Kv::commit(&pair.engine, foreign).await.unwrap();
     let error = pair.durable.get("k").await.unwrap_err();
     assert!(matches!(&error, Error::Damaged { what, .. } if what.contains("`k`")), "{error}");
     pair.durable.put(Write::new("k", "1")).await.unwrap();
@@ -365,4 +365,21 @@ async fn what_stands_beside_a_transaction_is_there_exactly_when_it_commits() {
     let refused = cache.transact_beside(put("a", Match::Any), beside("never")).await;
     assert!(matches!(refused, Err(Error::Unsupported(_))), "{refused:?}");
     assert_eq!(value(&cache, "a").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_can_commit_what_a_store_would_do_with_something_of_their_own() {
+    let Pair { engine, durable, cache, .. } = pair();
+    let put = |etag| vec![StateOp::Put(write("a", "1", etag)), delete("b", Match::Any)];
+    durable.put(Write::new("b", "0")).await.unwrap();
+    let joined =
+        durable.transaction(put(Match::Missing)).unwrap().and_put("own", "x", Life::Endless);
+    assert_eq!(value(&durable, "a").await, None, "nothing is done before it is committed");
+    engine.memory.commit(joined.clone()).await.unwrap();
+    assert_eq!(value(&durable, "a").await.as_deref(), Some("1"));
+    assert_eq!(value(&durable, "b").await, None);
+    let again = engine.memory.commit(joined).await.unwrap();
+    assert!(matches!(again, kv::Outcome::Refused { .. }), "its condition is part of it: {again:?}");
+    let refused = cache.transaction(put(Match::Any));
+    assert!(matches!(refused, Err(Error::Unsupported(_))), "{refused:?}");
 }
