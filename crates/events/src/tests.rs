@@ -7,4 +7,5 @@ mod later;
 mod outboxes;
 mod pulling;
 mod pushing;
+mod racing;
 mod streams;

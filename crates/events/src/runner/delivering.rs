@@ -340,6 +340,10 @@ impl Runner {
 
     /// Settles with the broker; over a short outage, after which the message comes again.
     async fn settle(&self, piece: &Piece, settle: Settle) {
+        if matches!(settle, Settle::Nack(_)) {
+            // It may come again before the answer to this does, and is not the one that is being worked on then.
+            self.let_go(piece.delivery.message.offset, &piece.held);
+        }
         let (topic, group) = (&self.spec.subscription.topic, &self.spec.subscription.group);
         let mut pause = Pause::default();
         for _ in 0..SETTLE_TRIES {
