@@ -27,3 +27,5 @@ pub mod schedule;
 pub mod service;
 pub mod shed;
 pub mod sticky;
+pub mod template;
+pub mod tx;
