@@ -17,6 +17,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("go", "golang-go"),
     ("ip", "iproute2"),
     ("iptables", "iptables"),
+    ("mariadb-install-db", "mariadb-server-core"),
+    // Which `mariadb-install-db` needs, and its package does not ask for.
+    ("my_print_defaults", "mariadb-client-core"),
     ("nats-server", "nats-server"),
     ("nginx", "nginx-light"),
     ("node", "nodejs"),
@@ -28,7 +31,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 
 /// Python modules, by the name under which both `import` and pip know them.
-const MODULES: &[&str] = &["flask"];
+const MODULES: &[&str] = &["flask", "psycopg", "pymysql"];
 
 const COMPONENTS: &[(&str, &str)] = &[("fmt", "rustfmt"), ("clippy", "clippy")];
 

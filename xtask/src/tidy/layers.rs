@@ -35,6 +35,7 @@ const TABLE: &[(&str, Allowed)] = &[
     ("adapter-etcd", Only(&["base", "ports", "proto", "runtime"])),
     ("coordination", Only(&["base", "logic", "manifest", "ports", "runtime"])),
     ("events", Only(&["base", "logic", "ports", "runtime"])),
+    ("transactions", Only(&["base", "logic", "ports", "runtime"])),
     ("proto", Only(&[])),
     ("adapter-docker", Only(&["base", "ports", "runtime"])),
     (
@@ -52,16 +53,23 @@ const TABLE: &[(&str, Allowed)] = &[
             "proxy",
             "runtime",
             "supervisor",
+            "transactions",
         ]),
     ),
+    // Goes into services, so it brings nothing of the node.
+    ("flotilla-participant", Only(&[])),
     ("flotilla", Everything),
 ];
 
 /// Tests of these may use a real engine.
-const SERVICES: &[&str] = &["api", "coordination", "events", "gateway", "observe", "supervisor"];
+const SERVICES: &[&str] =
+    &["api", "coordination", "events", "gateway", "observe", "supervisor", "transactions"];
 
 /// These stay free of tasks and sockets.
 const WITHOUT_TOKIO: &[&str] = &["base", "logic", "manifest", "policy", "ports"];
+
+/// The one crate that is made for services, so those of the examples show it.
+const FOR_SERVICES: &str = "flotilla-participant";
 
 /// A package of the workspace.
 #[derive(Debug)]
@@ -157,8 +165,9 @@ fn refuse(member: &Member, allowed: Option<Allowed>, dependency: &Dependency) ->
         return None;
     }
     let is_crate = folder.starts_with("crates/");
+    let is_example = member.manifest.starts_with("examples/");
     let is_allowed = match allowed {
-        None => !is_crate,
+        None => !is_crate || (is_example && used == FOR_SERVICES),
         Some(Everything) => is_crate,
         Some(Only(names)) => {
             let is_real = ["adapter-local", "adapter-embedded"].contains(&used);
@@ -265,6 +274,7 @@ mod tests {
     #[test]
     fn an_example_stands_alone() {
         check_use("shop-users", "examples/shop", "shop-kit", "");
+        check_use("shop-kit", "examples/shop", "flotilla-participant", "");
         check_use(
             "shop-users",
             "examples/shop",

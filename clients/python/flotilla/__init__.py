@@ -1,0 +1,1 @@
+"""Flotilla for services in Python. Transactions are in `flotilla.tx`."""
