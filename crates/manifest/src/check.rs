@@ -9,7 +9,7 @@ use crate::{
     secret,
     shape::{EventForm, Form, Misfit, Shape, Table},
     source::Mark,
-    suggest,
+    suggest, table,
     tree::{Entry, Node, Value},
 };
 use base::{Code, Diagnostic};
@@ -42,7 +42,10 @@ impl<'a> Checker<'a> {
             (Value::Scalar(_), Shape::Scalar(form)) => self.scalar(node, *form),
             (
                 Value::Null,
-                Shape::Scalar(Form::Value | Form::Variable) | Shape::Keys(_) | Shape::Names { .. },
+                Shape::Scalar(Form::Value | Form::Variable)
+                | Shape::Keys(_)
+                | Shape::Names { .. }
+                | Shape::Mixed { .. },
             ) => {}
             (Value::List(items), Shape::List(shape)) => {
                 for item in items {
@@ -57,7 +60,29 @@ impl<'a> Checker<'a> {
                     self.path.pop();
                 }
             }
-            (_, Shape::Scalar(_) | Shape::List(_) | Shape::Keys(_) | Shape::Names { .. }) => {
+            (Value::Map(entries), Shape::Mixed { table, value, .. }) => {
+                for entry in entries.iter_mut().filter(|entry| !entry.key.starts_with("x-")) {
+                    let known = table.keys.iter().find(|key| key.name == entry.key);
+                    // What is neither known nor a map can only be a known key that was misspelt.
+                    let is_name = matches!(entry.value.value, Value::Map(_) | Value::Null);
+                    match known.map(|key| key.shape).or(is_name.then_some(*value)) {
+                        Some(shape) => {
+                            self.path.push(entry.key.clone());
+                            self.check(&mut entry.value, shape);
+                            self.path.pop();
+                        }
+                        None => self.unknown_key(entry, table),
+                    }
+                }
+            }
+            (
+                _,
+                Shape::Scalar(_)
+                | Shape::List(_)
+                | Shape::Keys(_)
+                | Shape::Names { .. }
+                | Shape::Mixed { .. },
+            ) => {
                 self.wrong_type(node, &[shape]);
             }
         }
@@ -83,7 +108,10 @@ impl<'a> Checker<'a> {
     fn any(&mut self, node: &mut Node, shapes: &'static [Shape]) {
         let fits = |shape: &&Shape| match (&node.value, shape) {
             (Value::Scalar(_), Shape::Scalar(_)) | (Value::List(_), Shape::List(_)) => true,
-            (Value::Map(_) | Value::Null, Shape::Keys(_) | Shape::Names { .. }) => true,
+            (
+                Value::Map(_) | Value::Null,
+                Shape::Keys(_) | Shape::Names { .. } | Shape::Mixed { .. },
+            ) => true,
             (
                 Value::Null | Value::Scalar(_) | Value::List(_) | Value::Map(_) | Value::Unknown,
                 _,
@@ -255,6 +283,13 @@ pub(crate) fn subject(path: &[String]) -> String {
             format!("`{}` of service `{name}`", key.join("."))
         }
         [kind, name, key @ ..] if kind == "jobs" => format!("`{}` of job `{name}`", key.join(".")),
+        [kind, name, key @ ..]
+            if kind == "transactions"
+                && !key.is_empty()
+                && !table::is_key_of_transactions(name) =>
+        {
+            format!("`{}` of transaction `{name}`", key.join("."))
+        }
         [gateway, routes, route] if gateway == "gateway" && routes == "routes" => {
             format!("route `{route}`")
         }
@@ -270,7 +305,7 @@ fn describe(shape: &Shape) -> String {
         Shape::Scalar(form) => form.expected(),
         Shape::List(_) => "a list".to_owned(),
         Shape::Keys(_) => "a map".to_owned(),
-        Shape::Names { what, .. } => format!("a map by {what}"),
+        Shape::Names { what, .. } | Shape::Mixed { what, .. } => format!("a map by {what}"),
         Shape::Any(shapes) => shapes.iter().map(describe).collect::<Vec<_>>().join(" or "),
         Shape::Data => "any value".to_owned(),
     }

@@ -6,11 +6,13 @@ mod coordination;
 mod events;
 mod gateway;
 mod traffic;
+mod transactions;
 
 pub use coordination::*;
 pub use events::*;
 pub use gateway::*;
 pub use traffic::*;
+pub use transactions::*;
 
 use base::{ByteSize, Diagnostic, Place, ServiceName};
 use logic::balance::Algorithm;
@@ -37,6 +39,8 @@ pub struct System {
     pub coordination: Coordination,
     /// Events between services.
     pub events: Events,
+    /// Transactions over several services.
+    pub transactions: Transactions,
 }
 
 /// A service or a job.

@@ -22,6 +22,7 @@ mod rules;
 mod service;
 mod stores;
 mod traffic;
+mod transactions;
 mod values;
 
 pub use auth::keys_of;
@@ -102,6 +103,7 @@ pub(crate) fn system(tree: &Node, context: &Context<'_>, problems: &mut Problems
     let mut draft = reader.events(tree, &services);
     let (coordination, found) = reader.coordination(tree, &mut services, &mut draft);
     reader.app_ids(tree, &services);
+    let transactions = reader.transactions(tree.get("transactions"), &coordination, &mut draft);
     let events = reader.events_done(draft, &services, &coordination, found.is_any);
     System {
         name: reader.system,
@@ -113,6 +115,7 @@ pub(crate) fn system(tree: &Node, context: &Context<'_>, problems: &mut Problems
         admin_place: admin.map(|node| node.mark.place()),
         coordination,
         events,
+        transactions,
     }
 }
 
@@ -216,6 +219,23 @@ impl Reader<'_> {
                 .help(format!("add it under `services:`; there are {}", list.join(", "))),
         };
         self.problems.add(problem);
+    }
+
+    /// Reports a service that is not there or cannot be called; `None` when it is not there.
+    fn called(&mut self, name: &str, mark: &Mark, help: &str) -> Option<()> {
+        let Some(known) = self.known.get(name) else {
+            self.unknown_service(name, mark);
+            return None;
+        };
+        if !known.listens {
+            let message = format!("`{name}` cannot be called");
+            let label = match known.kind {
+                KnownKind::Service => "it does not listen",
+                KnownKind::Job | KnownKind::Cron => "it is a job, which serves no requests",
+            };
+            self.problems.error(Code::BAD_VALUE, mark, message, label, help);
+        }
+        Some(())
     }
 }
 

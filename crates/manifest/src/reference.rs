@@ -58,7 +58,9 @@ fn title(name: &str) -> String {
     match name {
         "file" => "The top level".to_owned(),
         "listed_route" => "`routes` as a list".to_owned(),
-        "route" | "probe" | "service" | "job" | "environment" => {
+        "transaction_step" => "A step of a transaction".to_owned(),
+        "transaction_retry" => "`retry` of transactions".to_owned(),
+        "route" | "probe" | "service" | "job" | "environment" | "transaction" => {
             format!("A {name}").replace("A e", "An e")
         }
         name => format!("`{name}`"),
@@ -71,12 +73,18 @@ fn collect(shape: &'static Shape, tables: &mut Vec<&'static Table>) {
         Shape::Scalar(_) | Shape::Data => {}
         Shape::List(inner) | Shape::Names { value: inner, .. } => collect(inner, tables),
         Shape::Any(shapes) => shapes.iter().for_each(|shape| collect(shape, tables)),
-        Shape::Keys(table) => {
-            if !tables.iter().any(|known| known.name == table.name) {
-                tables.push(table);
-                table.keys.iter().for_each(|key| collect(key.shape, tables));
-            }
+        Shape::Mixed { table, value, .. } => {
+            collect_keys(table, tables);
+            collect(value, tables);
         }
+        Shape::Keys(table) => collect_keys(table, tables),
+    }
+}
+
+fn collect_keys(table: &'static Table, tables: &mut Vec<&'static Table>) {
+    if !tables.iter().any(|known| known.name == table.name) {
+        tables.push(table);
+        table.keys.iter().for_each(|key| collect(key.shape, tables));
     }
 }
 
@@ -90,6 +98,7 @@ fn value(shape: &Shape) -> String {
         Shape::List(inner) => format!("list of {}", value(inner).trim_start_matches("a ")),
         Shape::Keys(table) => format!("map, see {}", title(table.name)),
         Shape::Names { what, value: inner } => format!("map {what} → {}", value(inner)),
+        Shape::Mixed { table, .. } => format!("map, see {}", title(table.name)),
         Shape::Any(shapes) => shapes.iter().map(value).collect::<Vec<_>>().join("; or "),
         Shape::Data => "any value".to_owned(),
     }

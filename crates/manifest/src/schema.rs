@@ -43,6 +43,12 @@ fn shape(shape: &'static Shape, defs: &mut Map<String, Value>) -> Value {
             }
             object
         }
+        Shape::Mixed { table, value, .. } => {
+            let others = self::shape(value, defs);
+            let mut object = keys(table, defs);
+            object["additionalProperties"] = others;
+            object
+        }
         Shape::Any(shapes) => {
             let all: Vec<Value> = shapes.iter().map(|one| self::shape(one, defs)).collect();
             json!({ "anyOf": all })
@@ -114,6 +120,8 @@ fn form_schema(form: Form) -> Value {
         Form::Secret | Form::Header | Form::Cookie | Form::Network | Form::Condition => text,
         Form::Store | Form::KeyPrefix | Form::KeyPattern | Form::KvEngine => text,
         Form::Event(form) => form.schema(),
+        Form::Call => text,
+        Form::SwitchOrCall => json!({ "type": ["boolean", "string"] }),
         Form::Credential | Form::SecretName | Form::VariableName | Form::AppId => text,
         Form::TrueOrAddress => json!({ "anyOf": [
             { "const": true },

@@ -5,7 +5,7 @@
 
 use crate::engine;
 use base::{ByteSize, ServiceName, units};
-use logic::{condition::CompileError, schedule::Schedule};
+use logic::{condition::CompileError, schedule::Schedule, tx::target};
 use policy::{allow::Allow, edits, rate};
 use std::{ops::Range, str::FromStr};
 
@@ -28,6 +28,13 @@ pub(crate) enum Shape {
     /// A map whose keys are names that the user chooses.
     Names {
         /// What a key is: `service`, `route`.
+        what: &'static str,
+        value: &'static Self,
+    },
+    /// A map with known keys in which every other key is a name that the user chooses.
+    Mixed {
+        table: &'static Table,
+        /// What such a key is.
         what: &'static str,
         value: &'static Self,
     },
@@ -143,6 +150,10 @@ pub(crate) enum Form {
     AppId,
     /// A form of what is said of events.
     Event(EventForm),
+    /// A call of a transaction.
+    Call,
+    /// `true`, `false`, or a call of a transaction.
+    SwitchOrCall,
 }
 
 /// Why a text does not have its form.
@@ -222,6 +233,8 @@ impl Form {
             Self::AppId => "the name of an app".to_owned(),
             Self::TrueOrAddress => "true or an address such as 127.0.0.1:3000".to_owned(),
             Self::Event(form) => form.expected(),
+            Self::Call => "a call such as POST items/reserve".to_owned(),
+            Self::SwitchOrCall => "true, false or a call such as POST items/commit".to_owned(),
         }
     }
 
@@ -234,16 +247,11 @@ impl Form {
             Self::Text | Self::Shell | Self::Secret | Self::SwitchOrPath | Self::Credential => {
                 if text.trim().is_empty() {
                     Err(Misfit::Value("must not be empty".to_owned()))
-                } else if text.contains('\0') {
-                    Err(Misfit::Value("must not have a NUL character".to_owned()))
                 } else {
-                    Ok(())
+                    whole(text)
                 }
             }
-            Self::Value | Self::Variable if text.contains('\0') => {
-                Err(Misfit::Value("must not have a NUL character".to_owned()))
-            }
-            Self::Value | Self::Variable => Ok(()),
+            Self::Value | Self::Variable => whole(text),
             Self::Bool if matches!(text, "true" | "false") => Ok(()),
             Self::Bool => Err(Misfit::Type),
             Self::Whole { min, max } => match text.parse::<i128>() {
@@ -286,6 +294,9 @@ impl Form {
             }),
             Self::Condition => Allow::new(text).map(drop).map_err(|why| misfit(text, why)),
             Self::Event(form) => form.check(text),
+            Self::Call => call(text),
+            Self::SwitchOrCall if matches!(text, "true" | "false") => Ok(()),
+            Self::SwitchOrCall => call(text),
             Self::KvEngine => engine::kv(text).map(drop).map_err(Misfit::Value),
             Self::TrueOrAddress if text == "true" => Ok(()),
             Self::TrueOrAddress => address(text).map(drop).map_err(Misfit::Value),
@@ -297,6 +308,17 @@ impl Form {
             | Self::AppId => names::check(self, text).map_err(Misfit::Value),
         }
     }
+}
+
+fn whole(text: &str) -> Result<(), Misfit> {
+    if text.contains('\0') {
+        return Err(Misfit::Value("must not have a NUL character".to_owned()));
+    }
+    Ok(())
+}
+
+fn call(text: &str) -> Result<(), Misfit> {
+    target::parse(text).map(drop).map_err(|why| Misfit::Value(why.to_string()))
 }
 
 fn is_url(text: &str) -> bool {

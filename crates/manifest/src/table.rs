@@ -14,10 +14,12 @@ mod route;
 mod service;
 mod target;
 mod traffic;
+mod transactions;
 
 use crate::shape::{Form, Key, Shape, Table};
 
 pub(crate) use service::{INSTANCES_MAX, JOB, SERVICE};
+pub(crate) use transactions::is_key as is_key_of_transactions;
 
 /// A key with everything the table says of it.
 pub(crate) const fn key(
@@ -47,7 +49,7 @@ static ENVIRONMENTS: Shape = Shape::Names { what: "environment", value: &ENVIRON
 const SERVICES_DOC: &str =
     "Services by name: programs that run until they are stopped. A name is a DNS label.";
 const JOBS_DOC: &str = "Programs that run once and end, or at times (`schedule`).";
-const LATER: &[&str] = &["transactions", "sagas", "mesh", "observe", "telemetry", "flags"];
+const LATER: &[&str] = &["mesh", "observe", "telemetry", "flags"];
 const HINTS: &[(&str, &str)] = &[
     ("version", "the file has no version key; remove it"),
     ("apps", "write `services:`"),
@@ -78,6 +80,10 @@ const HINTS: &[(&str, &str)] = &[
     ("lock", "write `locks:`"),
     ("secret", "write `secrets:`"),
     ("resources", "write `components:`"),
+    ("transaction", "write `transactions:`"),
+    ("sagas", "write `transactions:`"),
+    ("workflows", "write `transactions:`"),
+    ("dtm", "write `transactions: { dtm: true }`"),
 ];
 
 /// What services share. An environment may say all of it differently.
@@ -138,6 +144,13 @@ const SHARED: &[Key] = &[
         "{ nightly: { cron: \"0 3 * * *\", call: POST reports/run } }",
         "What happens at times, by name: calls of services and messages.",
     ),
+    key(
+        "transactions",
+        &transactions::TRANSACTIONS,
+        "",
+        "{ checkout: { steps: [{ call: POST items/reserve, undo: POST items/release }] } }",
+        "Transactions over several services, by name: sagas, TCC, two- and three-phase commit, messages.",
+    ),
 ];
 
 /// The whole file.
@@ -170,6 +183,7 @@ pub(crate) static ROOT: Shape = Shape::Keys(&Table {
         SHARED[5],
         SHARED[6],
         SHARED[7],
+        SHARED[8],
         key(
             "environments",
             &ENVIRONMENTS,
@@ -229,6 +243,7 @@ static ENVIRONMENT: Shape = Shape::Keys(&Table {
         SHARED[5],
         SHARED[6],
         SHARED[7],
+        SHARED[8],
     ],
     hints: HINTS,
     later: LATER,

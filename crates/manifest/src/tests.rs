@@ -23,6 +23,9 @@ mod simple_formats;
 mod tables;
 mod templates;
 mod traffic_problems;
+mod transactions;
+mod transactions_problems;
+mod transactions_values;
 
 use crate::{Loaded, Options, load};
 use base::Diagnostic;

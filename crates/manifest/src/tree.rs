@@ -400,7 +400,7 @@ impl<'a> Builder<'a> {
                 Value::List(_) | Value::Map(_) | Value::Unknown => Err(self.fail(
                     span,
                     "a key must be a plain text",
-                    "quote the key if it has `{` or `[` in it",
+                    "quote the key if it has `{` or `[` in it, and a text with a place holder: \"{{input.name}}\"",
                 )),
             };
         };

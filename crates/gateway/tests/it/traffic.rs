@@ -88,6 +88,7 @@ pub(crate) fn system(listen: Option<SocketAddr>, routes: &[(&str, &str)]) -> Sys
         admin_place: None,
         coordination: manifest::Coordination::default(),
         events: manifest::Events::default(),
+        transactions: manifest::Transactions::default(),
     }
 }
 

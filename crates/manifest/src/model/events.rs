@@ -57,8 +57,8 @@ pub struct Nats {
     pub ca: Option<PathBuf>,
     /// A certificate of our own and its key, in PEM form, absolute.
     pub certificate: Option<(PathBuf, PathBuf)>,
-    /// Stands before the names of all streams and subjects, so that several systems can share the cluster: letters, digits,
-    /// `-` and `_`. Default: the system's name.
+    /// Stands before the names of all streams and subjects, so that several systems can share the cluster: 1 to 54 letters,
+    /// digits, `-` and `_`. Default: the system's name.
     pub prefix: String,
     /// On how many servers each message is kept, 1 to 5. Default 1.
     pub replicas: u8,
@@ -191,7 +191,7 @@ pub struct Subscribe {
     pub timeout: Duration,
     /// `None`: as the topic says; of streams [`RetryRule::default`].
     pub retry: Option<RetryRule>,
-    /// `None`: as the topic says; of streams [`DeadLetterRule::Own`], `<name>.dead`.
+    /// `None`: as the topic says; of streams [`DeadLetterRule::Own`], which there is the topic `streams.<name>.dead`.
     pub dead_letter: Option<DeadLetterRule>,
     /// Many at once: how many, and how long they wait for more (Dapr's `bulkSubscribe`).
     pub bulk: Option<(usize, Duration)>,

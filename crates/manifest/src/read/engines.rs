@@ -5,7 +5,9 @@ use super::{
     values::{text, whole},
 };
 use crate::{
-    BrokerEngine, Etcd, KvEngine, Nats, Secret, engine, suggest,
+    BrokerEngine, Etcd, KvEngine, Nats, Secret, engine,
+    shape::names::BROKER_PREFIX_LEN_MAX,
+    suggest,
     tree::{Node, Value},
 };
 use base::{Code, Diagnostic};
@@ -74,6 +76,13 @@ impl Reader<'_> {
         }
         (nats.ca, nats.certificate) = self.certificates(node, nats.tls, "natss");
         nats.prefix = text(node.get("prefix")).unwrap_or_else(|| self.system.clone());
+        if node.get("prefix").is_none() && nats.prefix.len() > BROKER_PREFIX_LEN_MAX {
+            let message = "the system's name is too long to stand before names in the cluster";
+            let label =
+                format!("`{}` has more than {BROKER_PREFIX_LEN_MAX} characters", nats.prefix);
+            let help = "write `prefix:` beside `url:`";
+            self.problems.error(Code::BAD_VALUE, &node.mark, message, &label, help);
+        }
         nats.replicas = whole(node.get("replicas")).unwrap_or(nats.replicas);
         nats
     }

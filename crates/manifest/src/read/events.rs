@@ -1,6 +1,6 @@
 //! Events: the broker, topics, who wants what, schedules, outboxes; and whether what they name is there.
 
-mod data;
+pub(super) mod data;
 mod declared;
 mod outbox;
 mod schedules;
@@ -174,7 +174,7 @@ impl Reader<'_> {
     }
 
     /// Notes a topic that a node names, to be looked for when all are known.
-    fn name_topic(&mut self, node: &Node, draft: &mut Draft) {
+    pub(super) fn name_topic(&mut self, node: &Node, draft: &mut Draft) {
         let Some(text) = node.text() else { return };
         // What is no name was told by the check.
         if names::topic(text).is_ok() {

@@ -24,6 +24,9 @@ impl Reader<'_> {
         for (port, name, mark) in fixed(&self.known, tree) {
             self.claim(&mut used, (port, format!("`{name}`"), Some(mark)));
         }
+        for (port, name, mark) in super::transactions::ports(tree) {
+            self.claim(&mut used, (port, name, Some(mark)));
+        }
     }
 
     /// Whether the port where the gateway would listen is one that the file gives to a service. Nobody asked for a

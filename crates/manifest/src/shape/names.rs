@@ -6,6 +6,9 @@ use crate::secret;
 /// Longest name of a store in bytes.
 const STORE_LEN_MAX: usize = 63;
 
+/// With it, a sign between them and the longest name of a topic, the name of a stream has the 255 characters that NATS allows.
+pub(crate) const BROKER_PREFIX_LEN_MAX: usize = 54;
+
 /// Longest pattern of a key, and longest literal before keys, in bytes.
 const KEY_LEN_MAX: usize = 255;
 
@@ -135,8 +138,8 @@ pub(crate) fn category(text: &str) -> Result<(), String> {
 /// Checks what stands before names in a broker that several systems share.
 pub(crate) fn broker_prefix(text: &str) -> Result<(), String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    match text.chars().all(fits) && (1..=STORE_LEN_MAX).contains(&text.len()) {
+    match text.chars().all(fits) && (1..=BROKER_PREFIX_LEN_MAX).contains(&text.len()) {
         true => Ok(()),
-        false => Err(format!("must be 1 to {STORE_LEN_MAX} letters, digits, `-` and `_`")),
+        false => Err(format!("must be 1 to {BROKER_PREFIX_LEN_MAX} letters, digits, `-` and `_`")),
     }
 }

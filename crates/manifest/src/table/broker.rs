@@ -46,7 +46,7 @@ static BROKER_KEYS: Table = Table {
             &form(EventForm::BrokerPrefix),
             "the system's name",
             "team-a",
-            "Stands before the names of all streams in the cluster, so that several systems can share it: letters, digits, `-` and `_`.",
+            "Stands before the names of all streams in the cluster, so that several systems can share it: 1 to 54 letters, digits, `-` and `_`.",
         ),
         key(
             "replicas",

@@ -176,7 +176,7 @@ static SUBSCRIPTION_KEYS: Table = Table {
             &DEAD_LETTER,
             "as the topic says",
             "orders.failed",
-            "Where messages go that were given up, as in a topic.",
+            "Where messages go that were given up, as in a topic; of streams `true` means the topic `streams.<group>.dead`.",
         ),
         key(
             "format",

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 const FILES: &[(&str, &str)] = &[
     ("flotilla.yaml", include_str!("shop.yaml")),
     ("flotilla.yaml", EVENTS),
+    ("flotilla.yaml", TRANSACTIONS),
     ("compose.yaml", include_str!("compose.yaml")),
     ("Procfile", "release: ./migrate\nweb: ./web -p $PORT\nworker: ./work\n"),
     ("dapr.yaml", include_str!("dapr.yaml")),
@@ -19,6 +20,17 @@ services:
 topics: { a: { retain: 7d, max: 1GiB, dedup: 2m, retry: { max: 5, backoff: 1s..1m }, dead_letter: b }, b: { retain: forever }, auto: true }
 schedules: { s: { cron: '0 3 * * *', zone: UTC, call: POST web/run, data: { a: [1, b, null] } }, t: { every: 5m, publish: a, missed: skip } }
 engines: { broker: { url: 'nats://a,b:1', user: u, password: '${secret:P}', replicas: 3 } }
+";
+
+const TRANSACTIONS: &str = "\
+services: { users: {}, web: { run: x } }
+transactions:
+  dtm: { http: 127.0.0.1:1, grpc: 2 }
+  retain: 7d
+  a: { timeout: 2m, retry: { base: 1s, max: 9s, attempts: 3, then: abort }, steps: [{ id: x, call: POST users/x, undo: web/y, after: [], body: { a: '{{input.a}}' } }, { id: y, after: x, call: 'GET http://h:1/{{steps.x.body.id}}' }, { put: { key: '{{input.k}}', etag: '' } }, { holds: { lock: l, token: '{{input.t}}' } }] }
+  b: { mode: tcc, steps: [{ participant: users/tx, reserve: 30s }] }
+  c: { mode: 3pc, profile: classic, steps: [{ participant: grpc://users/a.B/C }] }
+  d: { mode: msg, query: GET web/q, delay: 10s, headers: { x-a: b }, steps: [{ call: users/x }] }
 ";
 
 fn load(name: &str, bytes: &[u8]) {

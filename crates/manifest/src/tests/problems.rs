@@ -168,12 +168,12 @@ fn text_that_is_not_yaml_is_shown_with_its_place() {
     check(
         "? [a, b]\n: c\n",
         expect![[r#"
-        error[F001]: a key must be a plain text
-          ┌─ flotilla.yaml:1:8
-        1 │ ? [a, b]
-          │        ^
-          help: quote the key if it has `{` or `[` in it
-    "#]],
+            error[F001]: a key must be a plain text
+              ┌─ flotilla.yaml:1:8
+            1 │ ? [a, b]
+              │        ^
+              help: quote the key if it has `{` or `[` in it, and a text with a place holder: "{{input.name}}"
+        "#]],
     );
 }
 
@@ -287,18 +287,18 @@ fn unknown_keys_are_errors_with_a_suggestion() {
 #[test]
 fn keys_of_later_versions_are_said_to_be_so() {
     check(
-        "services: { api: { scale: { min: 1 } } }\ntransactions: {}\ngateway: { domain: a.example, routes: { /: { to: api, cache: 1m } } }\n",
+        "services: { api: { scale: { min: 1 } } }\nmesh: {}\ngateway: { domain: a.example, routes: { /: { to: api, cache: 1m } } }\n",
         expect![[r#"
             error[F002]: unknown key `scale` in service `api`
               ┌─ flotilla.yaml:1:20
             1 │ services: { api: { scale: { min: 1 } } }
               │                    ^^^^^ not supported by this version yet
               help: remove `scale`, or use a version that supports it
-            error[F002]: unknown key `transactions`
+            error[F002]: unknown key `mesh`
               ┌─ flotilla.yaml:2:1
-            2 │ transactions: {}
-              │ ^^^^^^^^^^^^ not supported by this version yet
-              help: remove `transactions`, or use a version that supports it
+            2 │ mesh: {}
+              │ ^^^^ not supported by this version yet
+              help: remove `mesh`, or use a version that supports it
             error[F002]: unknown key `domain` in `gateway`
               ┌─ flotilla.yaml:3:12
             3 │ gateway: { domain: a.example, routes: { /: { to: api, cache: 1m } } }

@@ -194,7 +194,7 @@ fn brokers_that_contradict_themselves_are_told() {
             error[F004]: `engines.broker.prefix` cannot be `a.b`
               ┌─ flotilla.yaml:2:59
             2 │ engines: { broker: { url: 'nats://t@h', token: x, prefix: a.b, ca: x } }
-              │                                                           ^^^ must be 1 to 63 letters, digits, `-` and `_`
+              │                                                           ^^^ must be 1 to 54 letters, digits, `-` and `_`
             error[F004]: `ca` is for encrypted connections
               ┌─ flotilla.yaml:2:64
             2 │ engines: { broker: { url: 'nats://t@h', token: x, prefix: a.b, ca: x } }
@@ -215,6 +215,33 @@ fn brokers_that_contradict_themselves_are_told() {
             2 │ engines: { broker: { url: 'nats://h', token: x, user: a, password: b } }
               │                                       ^^^^^
               help: remove one of them
+        "#]],
+    );
+}
+
+#[test]
+fn a_name_that_a_broker_has_no_room_for_is_told() {
+    let name = "a-system-with-a-name-that-says-everything-there-is-to-say";
+    check(
+        &format!("name: {name}\nservices: {{ api: {{}} }}\nengines: {{ broker: 'nats://h' }}\n"),
+        expect![[r#"
+            error[F004]: the system's name is too long to stand before names in the cluster
+              ┌─ flotilla.yaml:3:20
+            3 │ engines: { broker: 'nats://h' }
+              │                    ^^^^^^^^^^^ `a-system-with-a-name-that-says-everything-there-is-to-say` has more than 54 characters
+              help: write `prefix:` beside `url:`
+        "#]],
+    );
+    let prefix = "x".repeat(55);
+    check(
+        &format!(
+            "services: {{ api: {{}} }}\nengines: {{ broker: {{ url: 'nats://h', prefix: {prefix} }} }}\n"
+        ),
+        expect![[r#"
+            error[F004]: `engines.broker.prefix` cannot be `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx`
+              ┌─ flotilla.yaml:2:47
+            2 │ engines: { broker: { url: 'nats://h', prefix: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx } }
+              │                                               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ must be 1 to 54 letters, digits, `-` and `_`
         "#]],
     );
 }

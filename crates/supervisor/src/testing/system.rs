@@ -139,5 +139,6 @@ pub(crate) fn system(services: &[Make]) -> System {
         admin_place: None,
         coordination: manifest::Coordination::default(),
         events: manifest::Events::default(),
+        transactions: manifest::Transactions::default(),
     }
 }

@@ -8,9 +8,14 @@ use serde_json::{Map, Value as Json};
 /// A text in quotes or below a `|` is a text. Any other is what it is in JSON: a number, `true`, `false`, `null`, or else a text, so that `010` and
 /// `1.2.3` stay what was written.
 pub(super) fn json(node: &Node) -> Option<String> {
+    json_value(node).map(|json| json.to_string())
+}
+
+/// The same as a value.
+pub(crate) fn json_value(node: &Node) -> Option<Json> {
     match node.value {
         Value::Null | Value::Unknown => None,
-        Value::Scalar(_) | Value::List(_) | Value::Map(_) => Some(value(node).to_string()),
+        Value::Scalar(_) | Value::List(_) | Value::Map(_) => Some(value(node)),
     }
 }
 

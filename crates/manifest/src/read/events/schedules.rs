@@ -142,22 +142,8 @@ impl Reader<'_> {
             return Some(ScheduledAction::Publish { topic: topic.to_owned(), data: sent });
         }
         let (method, service, path) = events::call(found.value.text()?).ok()?;
-        let mark = found.value.mark.within(&service);
-        let Some(known) = self.known.get(&service) else {
-            self.unknown_service(&service, &mark);
-            return None;
-        };
-        if !known.listens {
-            let message = format!("`{service}` cannot be called");
-            let label = match known.kind {
-                crate::read::KnownKind::Service => "it does not listen",
-                crate::read::KnownKind::Job | crate::read::KnownKind::Cron => {
-                    "it is a job, which serves no requests"
-                }
-            };
-            let help = "a job with `schedule:` runs a program at times";
-            self.problems.error(Code::BAD_VALUE, &mark, message, label, help);
-        }
+        let help = "a job with `schedule:` runs a program at times";
+        self.called(&service, &found.value.mark.within(&service), help)?;
         Some(ScheduledAction::Call {
             service: ServiceName::new(&service).ok()?,
             method: method.to_owned(),
