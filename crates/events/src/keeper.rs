@@ -1,9 +1,13 @@
 //! Makes what runs what is wanted: compares, starts what is missing, ends what is not wanted any more.
 
+mod signals;
+
+pub(crate) use signals::Signals;
+
 use crate::{
     DeclaredBy, Error, Relay, StreamSubscription, Subscription, Target, Wanted, jobs, kept,
     pause::Pause,
-    relay::{self, RelayGauge},
+    relay::{RelayGauge, Task},
     runner::{Runner, Spec},
     service::{Inner, OPEN_MAX},
     status::Place,
@@ -18,7 +22,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::Notify;
 use tracing::warn;
 
 /// How long what is not wanted any more may take to end.
@@ -35,25 +38,6 @@ const ASK_WAIT: Duration = Duration::from_secs(30);
 
 /// Most subscriptions of one app.
 const DECLARED_MAX: usize = 1_000;
-
-/// What wakes the keeper.
-#[derive(Debug, Default)]
-pub(crate) struct Signals {
-    ask: Mutex<BTreeSet<ServiceName>>,
-    wake: Notify,
-}
-
-impl Signals {
-    /// A service is to be asked what it wants.
-    pub(crate) fn ask(&self, service: &ServiceName) {
-        self.ask.lock().unwrap_or_else(PoisonError::into_inner).insert(service.clone());
-        self.wake.notify_one();
-    }
-
-    fn taken(&self) -> BTreeSet<ServiceName> {
-        std::mem::take(&mut *self.ask.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// The topic of runs.
 pub(crate) fn runs_topic() -> TopicName {
@@ -140,8 +124,6 @@ pub(crate) struct Keeper {
     asked: BTreeSet<ServiceName>,
     asking: FuturesUnordered<BoxFuture<'static, Answer>>,
     under_way: BTreeSet<ServiceName>,
-    /// Who is to be asked again when its answer has come.
-    again: BTreeSet<ServiceName>,
     /// Topics that are as the file says.
     ensured: BTreeMap<TopicName, TopicConfig>,
     /// Of which file the schedules are kept.
@@ -157,7 +139,6 @@ impl Keeper {
             asked: BTreeSet::new(),
             asking: FuturesUnordered::new(),
             under_way: BTreeSet::new(),
-            again: BTreeSet::new(),
             ensured: BTreeMap::new(),
             scheduled: None,
         }
@@ -195,7 +176,7 @@ impl Keeper {
                 () = wait => {}
                 _ = changes.changed() => {}
                 _ = needed.changed() => {}
-                () = inner.signals.wake.notified() => {}
+                () = inner.signals.raised() => {}
                 Some(answer) = self.asking.next(), if !self.asking.is_empty() => self.answered(answer),
                 () = stop.wait() => return,
             }
@@ -206,24 +187,26 @@ impl Keeper {
         self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks services what they want: once, and whenever one becomes ready.
+    /// Asks services what they want: once, and whenever one becomes ready. Who is being asked is asked again when the answer
+    /// has come, because it may be that of an instance that has ended since.
     fn ask(&mut self, wanted: &Wanted) {
         let known: BTreeSet<&ServiceName> = wanted.ask.iter().collect();
         self.declared.retain(|service, _| known.contains(service));
         self.asked.retain(|service| known.contains(service));
-        let mut ask = self.inner.signals.taken();
+        let mut ask = self.inner.signals.taken(&self.under_way);
         ask.retain(|service| known.contains(service));
         ask.extend(known.into_iter().filter(|it| !self.asked.contains(*it)).cloned());
         for service in ask {
             self.asked.insert(service.clone());
-            if self.under_way.contains(&service) {
-                self.again.insert(service);
+            // It was left out of the file and is back: what it answers goes for both.
+            if !self.under_way.insert(service.clone()) {
                 continue;
             }
-            self.under_way.insert(service.clone());
-            let deliver = Arc::clone(&self.inner.tools.deliver);
+            let inner = Arc::clone(&self.inner);
             self.asking.push(Box::pin(async move {
+                let deliver = &inner.tools.deliver;
                 deliver.ready(&Target::post(service.clone(), "/")).await;
+                inner.signals.is_asked(&service);
                 let declared = deliver.declared(&service);
                 let declared = tokio::time::timeout(ASK_WAIT, declared).await.ok();
                 (service, declared)
@@ -233,7 +216,7 @@ impl Keeper {
 
     fn answered(&mut self, (service, declared): Answer) {
         self.under_way.remove(&service);
-        if self.again.remove(&service) || declared.is_none() {
+        if declared.is_none() {
             self.inner.signals.ask(&service);
         }
         let Some(mut declared) = declared else { return };
@@ -365,8 +348,11 @@ impl Keeper {
             let mut tasks = TaskSet::new("relay");
             let (topics, outboxes) =
                 (self.inner.tools.topics.clone(), Arc::clone(&self.inner.outboxes));
-            let (of_task, clock, shown) = (relay.clone(), self.inner.clock, Arc::clone(&gauge));
-            tasks.spawn("relay", |stop| relay::run(topics, outboxes, of_task, shown, clock, stop));
+            let (clock, deliver) = (self.inner.clock, Arc::clone(&self.inner.tools.deliver));
+            let (relay_of_task, shown) = (relay.clone(), Arc::clone(&gauge));
+            let task =
+                Task { topics, outboxes, deliver, relay: relay_of_task, gauge: shown, clock };
+            tasks.spawn("relay", |stop| task.run(stop));
             fleet.relays.push((relay.clone(), gauge, tasks));
         }
         let gauges = fleet.relays.iter().map(|(_, gauge, _)| Arc::clone(gauge)).collect();

@@ -1,11 +1,12 @@
 //! Outbox tables of services: their rows are published and deleted.
 
 use crate::{
-    Error, Event, Outboxes, Relay, RelayStatus, Topics, batch::batches, pause::Pause,
-    topics::message,
+    Deliver, Error, Event, Outboxes, Relay, RelayStatus, Target, Topics, batch::batches,
+    pause::Pause, topics::message,
 };
 use base::{ErrorChain, Timestamp};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use ports::{
     broker::{ID_MAX, NewMessage, TopicName},
     outbox::{FETCH_MAX, Outbox, Row},
@@ -26,83 +27,103 @@ pub(crate) const PLACE_HOLDER: &str = "{aggregatetype}";
 
 /// How a relay is, for people.
 #[derive(Debug)]
-pub(crate) struct RelayGauge(Mutex<RelayStatus>);
+pub(crate) struct RelayGauge(Mutex<Shown>);
+
+#[derive(Debug)]
+struct Shown {
+    status: RelayStatus,
+    /// The problem that the log knows of.
+    told: Option<String>,
+}
 
 impl RelayGauge {
     pub(crate) fn new(relay: &Relay) -> Self {
-        Self(Mutex::new(RelayStatus {
+        let status = RelayStatus {
             service: relay.service.clone(),
             table: relay.table.clone(),
             topic: relay.topic.clone(),
             relayed: 0,
             last: None,
             problem: None,
-        }))
+        };
+        Self(Mutex::new(Shown { status, told: None }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, RelayStatus> {
+    fn lock(&self) -> MutexGuard<'_, Shown> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn status(&self) -> RelayStatus {
-        self.lock().clone()
+        self.lock().status.clone()
     }
 
-    /// Says it when it is another than before.
-    fn problem(&self, problem: Option<String>) {
-        let mut status = self.lock();
-        if status.problem != problem {
+    /// Shows it. The log is told when it is another than before; but while the service has yet to start, that its database is
+    /// not there is as it should be.
+    fn problem(&self, problem: Option<String>, has_service: bool) {
+        let mut shown = self.lock();
+        let Shown { status, told } = &mut *shown;
+        if *told != problem && (has_service || problem.is_none()) {
             let (service, table) = (&status.service, &status.table);
             match &problem {
                 Some(problem) => warn!(%service, table, problem, "an outbox is not relayed"),
                 None => info!(%service, table, "an outbox is relayed again"),
             }
-            status.problem = problem;
+            told.clone_from(&problem);
         }
+        status.problem = problem;
     }
 
     fn went(&self, count: usize, now: Timestamp) {
-        let mut status = self.lock();
+        let Shown { status, .. } = &mut *self.lock();
         status.relayed += u64::try_from(count).unwrap_or(u64::MAX);
         status.last = Some(now);
     }
 }
 
-/// Relays one table, until `stop`.
-pub(crate) async fn run(
-    topics: Topics,
-    outboxes: Arc<dyn Outboxes>,
-    relay: Relay,
-    gauge: Arc<RelayGauge>,
-    clock: Clock,
-    mut stop: Stop,
-) {
-    let (mut opened, mut pause) = (None, Pause::default());
-    loop {
-        let step = async {
-            match step(&topics, &*outboxes, &relay, &mut opened).await {
-                Ok((count, problem)) => {
-                    let is_stuck = problem.is_some();
-                    gauge.problem(problem);
-                    gauge.went(count, clock.date());
-                    if count > 0 {
-                        pause.reset();
-                    } else if is_stuck {
+/// Relays one table.
+pub(crate) struct Task {
+    pub(crate) topics: Topics,
+    pub(crate) outboxes: Arc<dyn Outboxes>,
+    pub(crate) deliver: Arc<dyn Deliver>,
+    pub(crate) relay: Relay,
+    pub(crate) gauge: Arc<RelayGauge>,
+    pub(crate) clock: Clock,
+}
+
+impl Task {
+    /// Goes on until `stop`.
+    pub(crate) async fn run(self, mut stop: Stop) {
+        let Self { topics, outboxes, deliver, relay, gauge, clock } = self;
+        let (mut opened, mut pause, mut has_service) = (None, Pause::default(), false);
+        let service = Target::post(relay.service.clone(), "/");
+        loop {
+            // Looked at before the step, so that what is missing then is missing although the service has started.
+            has_service = has_service || deliver.ready(&service).now_or_never().is_some();
+            let step = async {
+                match step(&topics, &*outboxes, &relay, &mut opened).await {
+                    Ok((count, problem)) => {
+                        let is_stuck = problem.is_some();
+                        gauge.problem(problem, has_service);
+                        gauge.went(count, clock.date());
+                        if count > 0 {
+                            pause.reset();
+                        } else if is_stuck {
+                            pause.wait().await;
+                        } else if let Some(outbox) = &opened {
+                            pause.reset();
+                            outbox.wait(WAIT).await;
+                        }
+                    }
+                    Err(problem) => {
+                        gauge.problem(Some(problem), has_service);
                         pause.wait().await;
-                    } else if let Some(outbox) = &opened {
-                        pause.reset();
-                        outbox.wait(WAIT).await;
                     }
                 }
-                Err(problem) => {
-                    gauge.problem(Some(problem));
-                    pause.wait().await;
-                }
+            };
+            tokio::select! {
+                () = step => {}
+                () = stop.wait() => return,
             }
-        };
-        tokio::select! {
-            () = step => {}
-            () = stop.wait() => return,
         }
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct App {
     /// Whoever seems to be ready is gone when something comes.
     pub(crate) vanishes: AtomicBool,
     declared: Mutex<HashMap<ServiceName, Vec<Subscription>>>,
+    /// How often services were asked what they want.
+    pub(crate) asked: Mutex<usize>,
     busy: watch::Sender<usize>,
     pub(crate) busiest: Mutex<usize>,
 }
@@ -63,6 +65,7 @@ impl App {
             away: watch::Sender::new(BTreeSet::new()),
             vanishes: AtomicBool::new(false),
             declared: Mutex::default(),
+            asked: Mutex::default(),
             busy: watch::Sender::new(0),
             busiest: Mutex::default(),
         })
@@ -148,6 +151,7 @@ impl Deliver for App {
     }
 
     async fn declared(&self, service: &ServiceName) -> Vec<Subscription> {
+        *self.asked.lock().unwrap() += 1;
         self.declared.lock().unwrap().get(service).cloned().unwrap_or_default()
     }
 }

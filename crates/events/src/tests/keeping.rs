@@ -53,14 +53,19 @@ async fn apps_say_what_they_want_when_they_become_ready() {
     world.handle.apply(wanted()).unwrap();
     pass(60).await;
     assert_eq!(world.handle.subscriptions(), []);
+    // That it is ready is told by whoever starts it too, and is one reason to ask it.
+    world.handle.service_ready(&service);
     world.app.set_away("mailer", false);
     world.subscribed("orders").await;
+    pass(60).await;
+    assert_eq!(*world.app.asked.lock().unwrap(), 1);
     assert_eq!(world.handle.subscriptions()[0].from, DeclaredBy::App);
     let mut bad = wants("mailer", "other");
     bad.routes[0].when = Some("nonsense(".to_owned());
     world.app.declare("mailer", vec![wants("mailer", "other"), bad]);
     world.handle.service_ready(&service);
     world.subscribed("other").await;
+    assert_eq!(*world.app.asked.lock().unwrap(), 2);
     let statuses = || world.handle.subscriptions();
     until("the bad one says so", || {
         statuses().iter().any(|it| it.paused.as_ref().is_some_and(|why| why.contains("nonsense")))
