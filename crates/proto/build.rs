@@ -9,6 +9,8 @@ const BOTH: &[&str] = &[
     "dapr/common.proto",
     "dapr/jobs.proto",
     "dapr/runtime.proto",
+    "dtm/dtm.proto",
+    "dtm/workflow.proto",
     "google/rpc.proto",
 ];
 

@@ -17,6 +17,7 @@ mod scenario;
 pub(crate) mod server;
 pub(crate) mod stats;
 mod steady;
+mod tx;
 pub(crate) mod usage;
 
 use std::{
@@ -44,6 +45,9 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<()> {
     }
     if let Some((_, rest)) = args.split_first().filter(|(first, _)| *first == "events") {
         return events::run(workspace, &kv::words(rest)?);
+    }
+    if let Some((_, rest)) = args.split_first().filter(|(first, _)| *first == "tx") {
+        return tx::run(workspace, &kv::words(rest)?);
     }
     let options = Options::read(args)?;
     if process::which("wrk").is_none() {

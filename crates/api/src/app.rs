@@ -17,12 +17,12 @@ mod blocks;
 mod body;
 mod bridge;
 mod dapr;
-mod deliver;
+pub(crate) mod deliver;
 mod direct;
 mod fault;
-mod grpc;
+pub(crate) mod grpc;
 mod native;
-mod outside;
+pub(crate) mod outside;
 mod push;
 mod relay;
 #[cfg(test)]
@@ -56,6 +56,8 @@ pub struct Config {
     pub coordination: coordination::Handle,
     /// Topics, jobs, streams of events; `None`: the node has none of them.
     pub events: Option<events::Handle>,
+    /// Transactions over several services; `None`: the node drives none.
+    pub transactions: Option<transactions::Handle>,
     /// The node.
     pub backend: Arc<dyn AppBackend>,
     /// Most open streams and subscriptions of all instances together: each holds a watch. Default 4096, some for each of a
@@ -66,10 +68,17 @@ pub struct Config {
 }
 
 impl Config {
-    /// The usual limits, and no events.
+    /// The usual limits, no events and no transactions.
     #[must_use]
     pub fn new(coordination: coordination::Handle, backend: Arc<dyn AppBackend>) -> Self {
-        Self { coordination, events: None, backend, streams_max: 4_096, body_len_max: 4 << 20 }
+        Self {
+            coordination,
+            events: None,
+            transactions: None,
+            backend,
+            streams_max: 4_096,
+            body_len_max: 4 << 20,
+        }
     }
 }
 
@@ -98,6 +107,7 @@ impl Service {
             native: Arc::new(native::Tables { table, document: document.into() }),
             coordination: config.coordination,
             events: config.events,
+            transactions: config.transactions,
             backend: config.backend,
             streams: Arc::new(Semaphore::new(config.streams_max)),
             streams_max: config.streams_max,
@@ -147,6 +157,7 @@ impl App {
 pub(crate) struct Shared {
     pub(crate) coordination: coordination::Handle,
     pub(crate) events: Option<events::Handle>,
+    pub(crate) transactions: Option<transactions::Handle>,
     pub(crate) backend: Arc<dyn AppBackend>,
     /// How many more streams and subscriptions there may be.
     pub(crate) streams: Arc<Semaphore>,
@@ -234,4 +245,4 @@ async fn answer(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

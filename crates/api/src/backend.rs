@@ -90,6 +90,14 @@ pub trait Backend: Send + Sync {
     /// `Stopping`; `Failed` when there is nothing that could keep them.
     fn messaging(&self) -> Result<events::Handle, Error>;
 
+    /// Transactions over several services.
+    ///
+    /// # Errors
+    /// `Stopping`; `Failed` when there is nothing that could drive them.
+    fn transactions(&self) -> Result<transactions::Handle, Error> {
+        Err(Error::Failed("this node drives no transactions".to_owned()))
+    }
+
     /// The node and its system.
     fn system(&self) -> wire::System;
 

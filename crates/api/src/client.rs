@@ -8,10 +8,12 @@ mod blocks;
 mod exchange;
 mod messaging;
 pub mod stream;
+mod transactions;
 
 pub use blocks::StateQuestion;
 pub use messaging::{EventPage, EventQuestion};
 pub use stream::{Item, Stream};
+pub use transactions::TransactionQuestion;
 
 use crate::{query, wire};
 use base::InstanceId;
@@ -301,7 +303,17 @@ impl Client {
         body: Vec<u8>,
     ) -> Result<T, Error> {
         let request = self.request(method, path).header(header::ACCEPT, "application/json");
-        let mut exchange = exchange::begin(&self.target, request, body, ANSWER_TIMEOUT).await?;
+        self.read(request, body, ANSWER_TIMEOUT).await
+    }
+
+    /// The answer to a request, whose head may take `timeout`.
+    async fn read<T: DeserializeOwned>(
+        &self,
+        request: http::request::Builder,
+        body: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<T, Error> {
+        let mut exchange = exchange::begin(&self.target, request, body, timeout).await?;
         let read = tokio::time::timeout(ANSWER_TIMEOUT, exchange.whole(ANSWER_LEN_MAX));
         let bytes = read.await.map_err(|_elapsed| Error::TimedOut)??;
         exchange.check(&bytes)?;

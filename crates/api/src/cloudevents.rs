@@ -20,11 +20,6 @@ pub(crate) const BATCH: &str = "application/cloudevents-batch+json";
 /// The only version there is of the format that events have here.
 pub(crate) const VERSION: &str = "1.0";
 
-/// Extensions that carry a trace (CloudEvents' distributed tracing extension).
-pub(crate) const TRACEPARENT: &str = "traceparent";
-/// See [`TRACEPARENT`].
-pub(crate) const TRACESTATE: &str = "tracestate";
-
 /// A media type without its parameters, in lower case.
 fn essence(kind: &str) -> String {
     kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()

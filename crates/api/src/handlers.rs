@@ -16,5 +16,6 @@ pub(crate) mod stores;
 pub(crate) mod streams;
 pub(crate) mod system;
 pub(crate) mod topics;
+pub(crate) mod transactions;
 
-pub(crate) use reach::Reach;
+pub(crate) use reach::{Reach, no_service};

@@ -15,24 +15,28 @@ pub mod backend;
 pub mod client;
 mod cloudevents;
 mod context;
+pub mod dtm;
 mod guard;
 mod handlers;
 mod openapi;
 mod page;
 mod params;
 mod patience;
+mod pool;
 mod query;
 mod routes;
 mod server;
 mod socket;
 mod sse;
+mod trace;
+pub mod tx;
 pub mod wire;
 
 #[cfg(test)]
 mod tests;
 
 pub use backend::Backend;
-pub use client::{Client, EventPage, EventQuestion, StateQuestion};
+pub use client::{Client, EventPage, EventQuestion, StateQuestion, TransactionQuestion};
 
 use guard::Guard;
 use runtime::TaskSet;

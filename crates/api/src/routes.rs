@@ -15,6 +15,7 @@ use std::pin::Pin;
 
 pub(crate) mod blocks;
 mod messaging;
+pub(crate) mod transactions;
 
 pub(crate) type Outcome = Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
 pub(crate) type Handler<B = dyn Backend> = fn(Context<B>) -> Outcome;
@@ -205,6 +206,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
     table.extend(blocks::shared(&blocks::ADMIN));
     table.extend(blocks::admin());
     table.extend(messaging::table());
+    table.extend(transactions::table());
     table
 }
 

@@ -11,9 +11,11 @@ mod retirement;
 mod samples;
 pub(crate) mod schema;
 mod streams;
+mod transactions;
 
 use crate::{
     Client, Config, Service,
+    app::testing::Node,
     backend::{Applied, Apply, Backend, Error, Replace, Run, Target},
     wire::{self, Time},
 };
@@ -72,6 +74,7 @@ struct Fake {
     logs: observe::Service,
     coordination: (coordination::Service, coordination::Handle),
     messaging: (::events::Service, ::events::Handle),
+    transactions: (::transactions::Service, ::transactions::Handle),
     requests: Requests,
     /// Lets a slow replacement end.
     slow: tokio::sync::Notify,
@@ -80,8 +83,9 @@ struct Fake {
 impl Fake {
     fn new(folder: &Folder) -> Arc<Self> {
         let logs = observe::Service::open(observe::Config::new(folder.0.join("logs"))).unwrap();
+        let kv = Arc::new(ports::kv::conformance::Memory::new());
         let config = coordination::Config {
-            kv: Arc::new(ports::kv::conformance::Memory::new()),
+            kv: kv.clone(),
             place: "memory".to_owned(),
             system: "shop".to_owned(),
             node: "node".to_owned(),
@@ -90,9 +94,12 @@ impl Fake {
             stores: coordination::Stores::usual(),
         };
         let coordination = coordination::Service::start(config).unwrap();
+        let node = Arc::new(Node::default());
+        node.offer("users", crate::app::Protocol::Http);
         Arc::new(Self {
             coordination,
             messaging: engines::start(),
+            transactions: crate::tx::testing::start(kv, &node),
             status: watch::Sender::new(Arc::new(picture(1))),
             events: watch::Sender::new(Vec::new()),
             calls: Mutex::default(),
@@ -262,6 +269,10 @@ impl Backend for Fake {
 
     fn messaging(&self) -> Result<::events::Handle, Error> {
         Ok(self.messaging.1.clone())
+    }
+
+    fn transactions(&self) -> Result<::transactions::Handle, Error> {
+        Ok(self.transactions.1.clone())
     }
 
     fn system(&self) -> wire::System {

@@ -18,6 +18,7 @@ pub mod streams;
 pub mod time;
 pub mod topics;
 pub mod traffic;
+pub mod transactions;
 
 pub use logs::{Level, LogLine, LogQuery, Logs, Stream};
 pub use requests::{FinishedRequest, RequestQuery, Requests};

@@ -32,6 +32,7 @@ mod store;
 mod streams;
 mod top;
 mod topics;
+mod tx;
 mod ui;
 mod up;
 mod wait;
@@ -141,6 +142,7 @@ fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Subscriptions(args) => wait_for(topics::subscriptions(context, &args)),
         Command::Streams(args) => wait_for(streams::run(context, &args)),
         Command::Jobs(args) => wait_for(jobs::run(context, &args)),
+        Command::Tx(args) => wait_for(tx::run(context, &args)),
         Command::Check => check::run(context),
         Command::Schema => check::schema(context),
         Command::Doctor => doctor::run(context),

@@ -36,6 +36,7 @@ mod stores;
 mod succession;
 mod survivors;
 mod traffic;
+mod transactions;
 
 pub(crate) use containers::guard;
 pub(crate) use engine::kv_folder;

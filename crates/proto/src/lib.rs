@@ -4,6 +4,7 @@
 //! theirs, and what we do not use is left out. Nothing here decides anything; meaning is given by the crates that use it.
 
 pub mod dapr;
+pub mod dtm;
 pub mod etcd;
 
 pub use {prost, prost_types};

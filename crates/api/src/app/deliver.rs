@@ -14,33 +14,37 @@ mod dapr;
 mod declared;
 pub(crate) mod envelope;
 mod http;
-mod pool;
 
 pub(crate) use declared::DEAD_LETTER_RETRY;
 
 use super::{AppBackend, Protocol};
-use crate::cloudevents::{TRACEPARENT, TRACESTATE};
+use crate::{
+    pool::{self, Answered, Place, Pool, Version},
+    trace::{self, TRACEPARENT, TRACESTATE},
+};
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use async_trait::async_trait;
 use base::ServiceName;
 use bytes::Bytes;
 use events::{Deliver, Event, Incoming, Subscription, Target, Verdict};
-use pool::{Answered, Pool, Version};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// Largest answer that is read: verdicts on a bulk of a thousand events have room in it.
 const ANSWER_LEN_MAX: usize = 1 << 20;
 
+/// Connections to one listener that are kept without work: those of a usual subscription.
+const IDLE_MAX: usize = 16;
+
 /// Most characters of an answer that stand in a reason for people.
-const REASON_LEN_MAX: usize = 300;
+pub(crate) const REASON_LEN_MAX: usize = 300;
 
 /// Longest pause that an app can ask for; what asks for more means that it does not want it at all.
 const AFTER_MAX: Duration = Duration::from_secs(3_600);
 
-const API_TOKEN: HeaderName = HeaderName::from_static("dapr-api-token");
+pub(crate) const API_TOKEN: HeaderName = HeaderName::from_static("dapr-api-token");
 
 /// What the data plane says when no instance got the request.
-const NOBODY: [&str; 4] = ["no_instance", "breaker_open", "overloaded", "not_ready"];
+pub(crate) const NOBODY: [&str; 4] = ["no_instance", "breaker_open", "overloaded", "not_ready"];
 
 /// Where services can be reached, as the node knows it.
 #[async_trait]
@@ -95,7 +99,7 @@ impl Deliverer {
     /// One that asks the node about services.
     #[must_use]
     pub fn new(backend: Arc<dyn AppBackend>, reachable: Arc<dyn Reachable>) -> Self {
-        Self { backend, reachable, pool: Pool::default() }
+        Self { backend, reachable, pool: Pool::new(IDLE_MAX) }
     }
 
     /// How a service speaks.
@@ -104,7 +108,7 @@ impl Deliverer {
         known.map(|callee| callee.protocol).unwrap_or_default()
     }
 
-    /// The fields that a delivery has besides its own: what the app is called by, and the trace that it belongs to.
+    /// The fields that a delivery has besides its own: what the app is called by, and its step of the event's trace.
     fn fields(&self, service: &ServiceName, event: Option<&Event>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let mut put = |name: HeaderName, value: Option<&str>| {
@@ -115,9 +119,11 @@ impl Deliverer {
         let callee = self.backend.service(service.as_str());
         put(API_TOKEN, callee.as_ref().and_then(|callee| callee.app_token.as_deref()));
         if let Some(event) = event {
-            for name in [TRACEPARENT, TRACESTATE] {
-                let value = event.extensions.get(name).filter(|value| !value.is_empty());
-                put(HeaderName::from_static(name), value.map(String::as_str));
+            // Without one the data plane begins a trace, which a state would not be of.
+            if let Some(step) = event.extensions.get(TRACEPARENT).and_then(|it| trace::step(it)) {
+                put(HeaderName::from_static(TRACEPARENT), Some(&step));
+                let state = event.extensions.get(TRACESTATE).filter(|state| !state.is_empty());
+                put(HeaderName::from_static(TRACESTATE), state.map(String::as_str));
             }
         }
         headers
@@ -134,7 +140,8 @@ impl Deliverer {
         let Some(address) = self.reachable.address(service) else {
             return Err(Unanswered::Away(format!("no instance of {service} is known")));
         };
-        let permit = tokio::time::timeout(timeout, self.pool.room(address, version)).await;
+        let room = self.pool.room(Place::Listener(address), version);
+        let permit = tokio::time::timeout(timeout, room).await;
         let Ok(permit) = permit else {
             let reason = format!("{service} has as many deliveries as it gets at a time");
             return Err(Unanswered::Away(reason));
@@ -200,7 +207,7 @@ impl Ask {
 }
 
 /// A path as it can be asked for: with its slash, and what cannot stand in a path escaped.
-fn path(text: &str) -> String {
+pub(crate) fn path(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 1);
     if !text.starts_with('/') {
         out.push('/');
@@ -216,7 +223,7 @@ fn path(text: &str) -> String {
 }
 
 /// What the data plane said in an instance's place.
-fn refusal(response: &Response<Bytes>) -> String {
+pub(crate) fn refusal(response: &Response<Bytes>) -> String {
     let body: Option<serde_json::Value> = serde_json::from_slice(response.body()).ok();
     let told = body.as_ref().and_then(|body| body.pointer("/error/message")?.as_str());
     let status = response.headers().get("grpc-message").and_then(|it| it.to_str().ok());
@@ -224,7 +231,7 @@ fn refusal(response: &Response<Bytes>) -> String {
 }
 
 /// A status and the beginning of what was said with it, for people.
-fn said(status: StatusCode, body: &[u8]) -> String {
+pub(crate) fn said(status: StatusCode, body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let text: String = text.trim().chars().take(REASON_LEN_MAX).collect();
     if text.is_empty() {
@@ -301,4 +308,4 @@ impl Deliver for Deliverer {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

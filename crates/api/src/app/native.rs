@@ -10,7 +10,7 @@ use super::{Caller, Shared, body};
 use crate::{
     answer::{Answer, Problem, bytes_of, json},
     context::Context,
-    handlers::Reach,
+    handlers::{Reach, no_service},
     openapi,
     params::Params,
     routes::{self, Endpoint, blocks},
@@ -68,6 +68,26 @@ impl Reach for Asker {
         })
     }
 
+    fn transactions(&self) -> Result<transactions::Handle, Problem> {
+        self.shared.transactions.clone().ok_or_else(|| {
+            let message = "this node drives no transactions";
+            Problem::new(StatusCode::NOT_IMPLEMENTED, "unsupported", message)
+        })
+    }
+
+    fn callee(&self, name: &str) -> Result<ServiceName, Problem> {
+        let callee = self.shared.backend.service(name);
+        let callee = callee.ok_or_else(|| no_service(name, std::iter::empty()))?.name;
+        let caller = &self.caller.id.service;
+        // A transaction must not reach whom its service may not.
+        if !self.shared.backend.may_call(caller, &callee) {
+            let message = format!("{caller} may not call {callee}");
+            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", message)
+                .help(format!("add {callee} to `needs` of {caller}")));
+        }
+        Ok(callee)
+    }
+
     fn service(&self, _: &Params) -> Result<Option<ServiceName>, Problem> {
         Ok(Some(self.caller.id.service.clone()))
     }
@@ -115,6 +135,7 @@ pub(super) fn table() -> Vec<Endpoint<Asker>> {
     table.extend(blocks::native());
     table.extend(blocks::elections());
     table.extend(table::table());
+    table.extend(routes::transactions::table());
     table
 }
 

@@ -50,7 +50,7 @@ const OWN: [HeaderName; 5] = [
     HeaderName::from_static("dapr-callee-app-id"),
 ];
 
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// What calls outside share.
@@ -62,7 +62,7 @@ pub(crate) struct Outside {
 
 /// Why an address outside does not answer.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+pub(crate) enum Error {
     #[error("`{0}` is no address such as https://example.com")]
     Address(String),
     #[error("`{0}` cannot be found")]
@@ -137,7 +137,11 @@ impl Outside {
         exchange(io, authority.as_str(), request).await
     }
 
-    async fn connect(
+    /// Connects to a host, as it stands in a URL.
+    ///
+    /// # Errors
+    /// All but those of an exchange.
+    pub(crate) async fn connect(
         &self,
         host: &str,
         port: Option<u16>,
@@ -156,7 +160,8 @@ impl Outside {
     }
 }
 
-async fn connect(host: &str, port: u16) -> Result<TcpStream, Error> {
+/// Connects to the first address of a host that takes it.
+pub(crate) async fn connect(host: &str, port: u16) -> Result<TcpStream, Error> {
     let found = tokio::net::lookup_host((host, port)).await;
     let found = found.map_err(|cause| Error::Resolve(host.to_owned(), cause))?;
     let addresses: Vec<SocketAddr> = found.take(ADDRESSES_MAX).collect();

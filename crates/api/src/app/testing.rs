@@ -1,7 +1,7 @@
 //! The app API over an engine in memory, asked as the data plane asks it.
 
 use super::{App, AppBackend, Callee, Config, Deliverer, Instance, Protocol, Reachable, Service};
-use crate::backend;
+use crate::{backend, tx};
 use async_trait::async_trait;
 use base::{InstanceId, ServiceName};
 use bytes::Bytes;
@@ -28,7 +28,8 @@ pub(crate) struct Rig {
     pub(crate) coordination: coordination::Handle,
     pub(crate) events: events::Handle,
     pub(crate) broker: broker::conformance::Memory,
-    services: (Service, events::Service, coordination::Service),
+    pub(crate) transactions: transactions::Handle,
+    services: (Service, transactions::Service, events::Service, coordination::Service),
     _folder: tempfile::TempDir,
 }
 
@@ -67,11 +68,26 @@ impl Rig {
             wanted: Wanted { auto: true, ..Wanted::default() },
         };
         let (messaging, events) = events::Service::start(config).unwrap();
-        let config = Config::new(coordination.clone(), node.clone());
-        let service = Service::start(Config { events: Some(events.clone()), ..config });
+        let (coordinator, transactions) = tx::testing::start(Arc::new(memory.clone()), &node);
+        let config = Config {
+            events: Some(events.clone()),
+            transactions: Some(transactions.clone()),
+            ..Config::new(coordination.clone(), node.clone())
+        };
+        let service = Service::start(config);
         let app = service.app();
-        let services = (service, messaging, below);
-        Self { app, node, memory, coordination, events, broker, services, _folder: folder }
+        let services = (service, coordinator, messaging, below);
+        Self {
+            app,
+            node,
+            memory,
+            coordination,
+            events,
+            broker,
+            transactions,
+            services,
+            _folder: folder,
+        }
     }
 
     /// The messages of a topic, when there are `count`.
@@ -115,8 +131,9 @@ impl Rig {
 
     /// Ends the app API, as a node does that ends.
     pub(crate) async fn end(self) {
-        let (service, messaging, below) = self.services;
+        let (service, coordinator, messaging, below) = self.services;
         service.shutdown().await;
+        coordinator.shutdown(Duration::from_secs(1)).await;
         messaging.shutdown(Duration::from_secs(1)).await;
         below.shutdown(Duration::from_secs(1)).await;
     }

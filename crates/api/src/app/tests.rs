@@ -11,6 +11,7 @@ mod push;
 mod state;
 mod streams;
 mod topics;
+pub(crate) mod transactions;
 mod watch;
 
 use super::{

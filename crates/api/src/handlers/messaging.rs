@@ -248,7 +248,7 @@ fn of_streams(error: &streams::Error) -> Reaction {
     }
 }
 
-fn of_kv(error: &kv::Error) -> Reaction {
+pub(super) fn of_kv(error: &kv::Error) -> Reaction {
     use kv::Error as E;
     match error {
         E::Unavailable { .. } => away("kv_unavailable"),

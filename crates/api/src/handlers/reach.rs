@@ -18,6 +18,12 @@ pub(crate) trait Reach: Send + Sync + 'static {
     /// Topics, jobs, streams of events.
     fn events(&self) -> Result<events::Handle, Problem>;
 
+    /// Transactions over several services.
+    fn transactions(&self) -> Result<transactions::Handle, Problem>;
+
+    /// The service that `name` means, if calls of it may be asked for.
+    fn callee(&self, name: &str) -> Result<ServiceName, Problem>;
+
     /// The service whose prefix stands before keys; `None`: keys are as they are stored.
     fn service(&self, params: &Params) -> Result<Option<ServiceName>, Problem>;
 
@@ -44,6 +50,20 @@ impl Reach for dyn Backend {
         Ok(self.messaging()?)
     }
 
+    fn transactions(&self) -> Result<transactions::Handle, Problem> {
+        Ok(Backend::transactions(self)?)
+    }
+
+    fn callee(&self, name: &str) -> Result<ServiceName, Problem> {
+        let status = self.status();
+        let mut names = status.services.iter().map(|service| &service.name);
+        names
+            .clone()
+            .find(|known| known.as_str() == name)
+            .cloned()
+            .ok_or_else(|| no_service(name, names.by_ref().map(ServiceName::as_str)))
+    }
+
     fn service(&self, params: &Params) -> Result<Option<ServiceName>, Problem> {
         let Some(text) = params.text("service") else { return Ok(None) };
         let name = ServiceName::new(text);
@@ -68,6 +88,15 @@ impl Reach for dyn Backend {
 
     fn reveals(&self, params: &Params) -> bool {
         params.flag("reveal")
+    }
+}
+
+/// There is none, and what may have been meant.
+pub(crate) fn no_service<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Problem {
+    let problem = Problem::bad_request(format!("there is no service `{}`", name.escape_debug()));
+    match did_you_mean(name, known) {
+        Some(help) => problem.help(help),
+        None => problem,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every endpoint of the table, what it does and what it refuses.
 
 use super::{schema::errors, *};
-use crate::{client, openapi, routes};
+use crate::{app::tests::transactions::samples, client, openapi, routes};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -126,7 +126,7 @@ fn event_sample(operation: &str) -> (&'static str, &'static str) {
         "job" => ("/v1/jobs/file/nightly", ""),
         "run_job" => ("/v1/jobs/file/nightly/run", ""),
         "delete_job" => ("/v1/jobs/users/remind", ""),
-        other => panic!("write a sample request for {other}"),
+        other => samples::sample(other),
     }
 }
 
@@ -192,6 +192,7 @@ async fn fill(setup: &Setup) -> String {
     let request = coordination::LockRequest::new("lockstore", "held", "o", minute);
     let grant = all.locks().try_acquire(&request).await.unwrap().unwrap();
     engines::fill(&setup.fake.messaging.1).await;
+    samples::fill(&setup.fake.transactions.1).await;
     grant.token.to_string()
 }
 

@@ -2,12 +2,14 @@
 
 mod events;
 mod shared;
+mod tx;
 
 pub(crate) use events::{
     Append, DlqCommand, JobsCommand, Publish, Read, StreamsCommand, Subscriptions, Sure,
     TopicsCommand,
 };
 pub(crate) use shared::{ConfigCommand, Keys, LockCommand, SecretsCommand, StateCommand, Store};
+pub(crate) use tx::{TxCommand, TxList, TxResolve, TxSubmit};
 
 use base::units::parse_duration;
 use clap::{
@@ -22,7 +24,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 #[command(arg_required_else_help = true)]
 #[command(
     after_help = "Start with `flotilla init`, then `flotilla up`. Exit codes: 0 ok, 1 failure, 2 usage, \
-3 invalid file, 4 not ready, 5 time-out, 6 no running system, 8 conflict, 130 interrupted."
+3 invalid file, 4 not ready, 5 time-out, 6 no running system, 7 rolled back, 8 conflict, 130 interrupted."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -117,6 +119,9 @@ pub(crate) enum Command {
     /// Look at schedules and jobs, and run them
     #[command(subcommand)]
     Jobs(JobsCommand),
+    /// Submit and look at transactions over several services, and mend them
+    #[command(subcommand)]
+    Tx(TxCommand),
     /// Check the file without running anything
     Check,
     /// Print the JSON Schema of flotilla.yaml

@@ -9,6 +9,7 @@ use super::{
     output::{Align, Cell, Tint, table},
     ps::to_json,
     store::{self, Place, visible},
+    words,
 };
 use api::{
     Client,
@@ -53,8 +54,10 @@ pub(crate) async fn run(context: &Context, command: &SecretsCommand) -> Outcome 
             if context.out.is_json() {
                 context.out.json(&to_json(&rotated)?)?;
             } else {
-                let count = rotated.secrets;
-                context.out.say(&format!("{count} secrets are sealed with key {}", rotated.key));
+                let count = usize::try_from(rotated.secrets).unwrap_or(usize::MAX);
+                let are = if rotated.secrets == 1 { "is" } else { "are" };
+                let (secrets, key) = (words::count(count, "secret"), rotated.key);
+                context.out.say(&format!("{secrets} {are} sealed with key {key}"));
             }
             Ok(Exit::Success)
         }

@@ -15,6 +15,7 @@ use super::{
     reload::Reloader,
     shared, stores, succession,
     traffic::Meter,
+    transactions,
 };
 use adapter_docker::DockerHost;
 use adapter_local::LocalHost;
@@ -47,6 +48,7 @@ pub(super) struct NodeBackend {
     pub(super) apps: Apps,
     pub(super) reloader: Reloader,
     pub(super) events: Steering,
+    pub(super) transactions: transactions::Steering,
     /// The node's own environment.
     pub(super) environment: Arc<BTreeMap<String, String>>,
     /// Why there is no kv engine, as long as there is none.
@@ -145,6 +147,7 @@ impl NodeBackend {
         self.apps.apply(system, &shared::tokens(&self.coordination, system).await);
         self.reloader.apply(system);
         self.events.apply(system).await;
+        self.transactions.apply(system).await;
         Ok(())
     }
 }
@@ -294,6 +297,10 @@ impl Backend for NodeBackend {
 
     fn messaging(&self) -> Result<::events::Handle, Error> {
         Ok(self.events.handle.clone())
+    }
+
+    fn transactions(&self) -> Result<::transactions::Handle, Error> {
+        Ok(self.transactions.handle.clone())
     }
 
     fn requests(&self) -> proxy::record::Requests {

@@ -65,6 +65,8 @@ impl Wishes {
 pub(super) struct Beginning {
     /// The API's sockets when somebody had them before.
     pub(super) sockets: api::Sockets,
+    /// As many for DTM's clients.
+    pub(super) dtm: api::dtm::Sockets,
     /// What an earlier node told; `None`: there was none, or it told nothing.
     pub(super) carried: Option<supervisor::Carried>,
 }
@@ -193,7 +195,7 @@ impl Control {
         let supervisor = supervising.handle();
         let meter = Meter::start(plane.gateway.clone(), clock, &mut tasks);
         let neighbours = Neighbours::start(options, plane, &wishes, &mut tasks);
-        let base = Base { shared: &shared, state_dir: places.root(), clock };
+        let base = Base { shared: &shared, state_dir: places.root(), clock, dtm: beginning.dtm };
         let surface =
             Surface::start(base, supervisor.clone(), system, plane, neighbours, &mut tasks).await;
         let surface = match surface {
@@ -220,6 +222,7 @@ impl Control {
             apps: surface.apps(),
             reloader,
             events: surface.events(),
+            transactions: surface.transactions(),
             environment: shared.environment(),
             engine_trouble: shared.trouble(),
             event_trouble: shared.event_trouble(),
@@ -258,6 +261,14 @@ impl Control {
                 Err(state_error(&e))
             }
         }
+    }
+
+    /// Further descriptors of what listens, for a node that takes over.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub(super) async fn export(&self) -> std::io::Result<(api::Sockets, api::dtm::Sockets)> {
+        Ok((self.api.export()?, self.surface.transactions().facade.export().await?))
     }
 
     /// Sees the open requests of an earlier API of this node to their end.

@@ -7,10 +7,10 @@ mod ports;
 mod reach;
 mod wanted;
 
+pub(super) use self::reach::Reach;
 use self::{
     outboxes::Databases,
     ports::{LateBroker, LateStreams},
-    reach::Reach,
 };
 use ::ports::kv::Kv;
 use api::app::{AppBackend, Deliverer};
@@ -96,7 +96,6 @@ pub(super) struct Ground<'a> {
     pub(super) engines: &'a Engines,
     pub(super) kv: Arc<dyn Kv>,
     pub(super) coordination: coordination::Handle,
-    pub(super) supervisor: supervisor::Handle,
     pub(super) gateway: gateway::Handle,
     pub(super) backend: Arc<dyn AppBackend>,
     pub(super) state_dir: &'a Path,
@@ -108,11 +107,7 @@ impl Events {
     ///
     /// # Errors
     /// When the file asks for what cannot be meant so.
-    pub(super) async fn start(
-        ground: Ground<'_>,
-        system: &System,
-        tasks: &mut TaskSet,
-    ) -> Result<Self, events::Error> {
+    pub(super) async fn start(ground: Ground<'_>, system: &System) -> Result<Self, events::Error> {
         let reach = Reach::new(ground.gateway);
         reach.apply(system).await;
         let deliver = Deliverer::new(ground.backend, Arc::new(reach.clone()));
@@ -128,16 +123,25 @@ impl Events {
             wanted: wanted::wanted(system, &urls),
         };
         let (service, handle) = events::Service::start(config)?;
-        let steering = Steering {
-            handle: handle.clone(),
-            reach: reach.clone(),
-            coordination: ground.coordination,
-            state_dir: ground.state_dir.into(),
-        };
-        let supervisor = ground.supervisor;
-        let ready = move |service: &ServiceName| handle.service_ready(service);
-        tasks.spawn("event targets", |stop| reach.follow(supervisor, ready, stop));
+        let coordination = ground.coordination;
+        let steering = Steering { handle, reach, coordination, state_dir: ground.state_dir.into() };
         Ok(Self { service, steering })
+    }
+
+    /// Follows the instances until the node ends: subscriptions hear of each service of which one has become ready, and so
+    /// does `also`.
+    pub(super) fn follow(
+        &self,
+        supervisor: supervisor::Handle,
+        also: impl Fn(&ServiceName) + Send + Sync + 'static,
+        tasks: &mut TaskSet,
+    ) {
+        let Steering { handle, reach, .. } = self.steering();
+        let ready = move |service: &ServiceName| {
+            handle.service_ready(service);
+            also(service);
+        };
+        tasks.spawn("ready services", |stop| reach.follow(supervisor, ready, stop));
     }
 
     pub(super) fn steering(&self) -> Steering {
@@ -151,6 +155,11 @@ impl Events {
 }
 
 impl Steering {
+    /// Where services can be reached.
+    pub(super) fn reach(&self) -> Reach {
+        self.reach.clone()
+    }
+
     /// Takes over another system. What cannot be meant so was told by the check of the file.
     pub(super) async fn apply(&self, system: &System) {
         self.reach.apply(system).await;

@@ -67,8 +67,15 @@ enum FromNew {
 /// What the present node says.
 #[derive(Debug, Serialize, Deserialize)]
 enum FromOld {
-    /// The descriptors that follow, in this order: the lock, the API's sockets, each listener's.
-    Welcome { unix: bool, admin: Option<SocketAddr>, listeners: Vec<Listener> },
+    /// The descriptors that follow, in this order: the lock, the API's sockets, those for DTM's clients, each listener's.
+    Welcome {
+        unix: bool,
+        admin: Option<SocketAddr>,
+        /// HTTP and gRPC. A node of before there was such a thing says nothing of it.
+        #[serde(default)]
+        dtm: Option<(SocketAddr, SocketAddr)>,
+        listeners: Vec<Listener>,
+    },
     /// The instances are yours.
     Go(Box<Told>),
 }

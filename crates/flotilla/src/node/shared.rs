@@ -9,6 +9,7 @@ use super::{
     plane::Plane,
     redact::Redacting,
     state_error, stores,
+    transactions::{self, Transactions},
 };
 use async_trait::async_trait;
 use base::{Code, Diagnostic, ErrorChain, InstanceId};
@@ -36,6 +37,8 @@ pub(super) struct Shared {
     engines: Engines,
     service: coordination::Service,
     pub(super) handle: coordination::Handle,
+    /// What this node is called among those that share an engine.
+    node: String,
     environment: Arc<BTreeMap<String, String>>,
 }
 
@@ -44,6 +47,8 @@ pub(super) struct Base<'a> {
     pub(super) shared: &'a Shared,
     pub(super) state_dir: &'a Path,
     pub(super) clock: Clock,
+    /// The sockets of an earlier node for DTM's clients.
+    pub(super) dtm: api::dtm::Sockets,
 }
 
 /// The parts that stand on the supervisor.
@@ -51,6 +56,7 @@ pub(super) struct Surface {
     service: api::app::Service,
     apps: Apps,
     events: Events,
+    transactions: Transactions,
     door: Arc<Door>,
 }
 
@@ -71,11 +77,12 @@ impl Shared {
         let engine = Engine::open(system, state_dir, &environment, tasks).await;
         let engines = Engines::open(system, state_dir, &environment, tasks).await;
         let node = coordination::node_id(&state_dir.join("run").join("node.id"));
+        let node = node.map_err(|e| state_error(&e))?;
         let config = coordination::Config {
             kv: Arc::clone(&engine.kv),
             place: engine.place.clone(),
             system: system.name.clone(),
-            node: node.map_err(|e| state_error(&e))?,
+            node: node.clone(),
             key_file: state_dir.join("data").join("secrets.key"),
             clock,
             stores: stores::of(&system.name, &system.coordination, &environment),
@@ -89,7 +96,7 @@ impl Shared {
                 "the kv engine does not answer yet; services start without"
             );
         }
-        Ok(Self { engine, engines, service, handle, environment })
+        Ok(Self { engine, engines, service, handle, node, environment })
     }
 
     /// What is wrong with the engine, at any moment.
@@ -121,12 +128,12 @@ impl Shared {
 }
 
 impl Surface {
-    /// Starts events and the app API, and opens the door to it.
+    /// Starts events, transactions and the app API, and opens the door to it.
     ///
     /// # Errors
-    /// When what the file says of events cannot be meant so.
+    /// When what the file says of events or transactions cannot be meant so.
     pub(super) async fn start(
-        Base { shared, state_dir, clock }: Base<'_>,
+        Base { shared, state_dir, clock, dtm }: Base<'_>,
         supervisor: supervisor::Handle,
         system: &System,
         plane: &Plane,
@@ -141,19 +148,31 @@ impl Surface {
             engines: &shared.engines,
             kv: Arc::clone(&shared.engine.kv),
             coordination: coordination.clone(),
-            supervisor,
             gateway: plane.gateway.clone(),
             backend: Arc::new(apps.clone()),
             state_dir,
             clock,
         };
-        let events = Events::start(ground, system, tasks)
+        let events = Events::start(ground, system)
             .await
             .map_err(|e| Box::new(Diagnostic::error(Code::BROKER, ErrorChain(&e).to_string())))?;
         apps.know(events.steering().handle);
+        let ground = transactions::Ground {
+            kv: Arc::clone(&shared.engine.kv),
+            coordination: coordination.clone(),
+            events: events.steering().handle,
+            reach: events.steering().reach(),
+            backend: Arc::new(apps.clone()),
+            node: shared.node.clone(),
+            clock,
+        };
+        let transactions = Transactions::start(ground, system, dtm).await?;
+        let steered = transactions.steering().handle;
+        events.follow(supervisor, move |service| steered.service_ready(service.as_str()), tasks);
         let following = apps.clone();
         let mut config = api::app::Config::new(coordination.clone(), Arc::new(apps.clone()));
         config.events = Some(events.steering().handle);
+        config.transactions = Some(transactions.steering().handle);
         let service = api::app::Service::start(config);
         let (app, locks) = (service.app(), coordination.clone());
         let ended = move |instance: &InstanceId| {
@@ -162,12 +181,17 @@ impl Surface {
         };
         tasks.spawn("app directory", |stop| following.follow(ended, stop));
         door.open(service.app());
-        Ok(Self { service, apps, events, door })
+        Ok(Self { service, apps, events, transactions, door })
     }
 
     /// Events, for whoever steers them.
     pub(super) fn events(&self) -> Steering {
         self.events.steering()
+    }
+
+    /// Transactions, for whoever steers them.
+    pub(super) fn transactions(&self) -> transactions::Steering {
+        self.transactions.steering()
     }
 
     /// Who calls, and who can be called.
@@ -178,6 +202,7 @@ impl Surface {
     /// Ends what it pushes, and closes the door: requests wait at it.
     pub(super) async fn end(self) {
         self.door.shut();
+        self.transactions.end().await;
         self.events.end().await;
         self.service.shutdown().await;
     }

@@ -42,14 +42,14 @@ pub(super) async fn begin(
         warn!(code = %warning.code, "{}", warning.message);
     }
     let start = async {
-        let Taken { lock, api, listeners } = blocking(|| predecessor.take())?;
+        let Taken { lock, api, dtm, listeners } = blocking(|| predecessor.take())?;
         let bare = Bare::start()?;
         bare.inherit(listeners)?;
         let told = blocking(|| predecessor.prepared())?;
         let places = Places::inherit(&loaded.system.root, lock)?;
         let plane = bare.serve(places.root(), &loaded.system)?;
         let carried = Some(told.carried(&loaded.system));
-        let beginning = Beginning { sockets: api, carried };
+        let beginning = Beginning { sockets: api, dtm, carried };
         let present = Present::of(&options, loaded);
         let control =
             Control::start(&options, &places, &plane, present, wishes.clone(), beginning).await?;
@@ -79,7 +79,7 @@ pub(super) async fn hand_over(
     stop: &mut Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Outcome, Box<Diagnostic>> {
     let Asked { program, grace, reply } = asked;
-    let outgoing = match outgoing(&node) {
+    let outgoing = match outgoing(&node).await {
         Ok(outgoing) => outgoing,
         Err(e) => return Ok(keep(node, reply, e)),
     };
@@ -96,7 +96,7 @@ pub(super) async fn hand_over(
     let routed = told.routed.clone();
     let present = control.backend.applied();
     let carried = Some(told.carried(&present.system));
-    let sockets = match control.api.export() {
+    let (sockets, dtm) = match control.export().await {
         Ok(sockets) => sockets,
         Err(e) => {
             let node = Node { options, places, plane, control, wishes };
@@ -119,7 +119,7 @@ pub(super) async fn hand_over(
             if let Err(e) = places.sign() {
                 warn!(error = %e, "the lock names another process");
             }
-            let beginning = Beginning { sockets, carried };
+            let beginning = Beginning { sockets, dtm, carried };
             let started =
                 Control::start(&options, &places, &plane, present, wishes.clone(), beginning);
             let mut control = started.await.inspect_err(|problem| {
@@ -144,15 +144,13 @@ fn keep(
     Outcome::Kept(Box::new(node))
 }
 
-fn outgoing(node: &Node) -> Result<Outgoing, Error> {
-    let all = || {
-        Ok::<_, std::io::Error>(Outgoing {
-            lock: node.places.share_lock()?,
-            api: node.control.api.export()?,
-            listeners: node.plane.handle.export()?,
-        })
+async fn outgoing(node: &Node) -> Result<Outgoing, Error> {
+    let all = async {
+        let (api, dtm) = node.control.export().await?;
+        let (lock, listeners) = (node.places.share_lock()?, node.plane.handle.export()?);
+        Ok::<_, std::io::Error>(Outgoing { lock, api, dtm, listeners })
     };
-    all().map_err(|e| Error::Failed(format!("the sockets cannot be given away: {e}")))
+    all.await.map_err(|e| Error::Failed(format!("the sockets cannot be given away: {e}")))
 }
 
 async fn prepare(

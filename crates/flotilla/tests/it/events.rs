@@ -4,9 +4,12 @@
 mod failures;
 mod later;
 mod ledger;
+pub(crate) mod nats;
 mod outbox;
+mod postgres;
 mod push;
 mod streams;
+mod traces;
 
 use crate::kit::{
     System,

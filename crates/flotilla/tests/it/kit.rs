@@ -1,6 +1,7 @@
 //! A system of its own for each test: a folder, a file, free ports, the real program, and an end that comes
 //! whatever happens.
 
+pub(crate) mod etcd;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod processes;

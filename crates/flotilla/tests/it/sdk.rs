@@ -3,6 +3,7 @@
 //! `sdk/python` and `sdk/node` hold the programs; `cargo xtask setup` installs the packages below the target folder.
 
 mod messages;
+mod over_nats;
 
 use crate::kit::{
     System, fixture,
@@ -53,7 +54,7 @@ const NODE: &[&str] = &[
 ];
 
 /// Where `cargo xtask setup` puts the packages.
-fn packages() -> PathBuf {
+pub(crate) fn packages() -> PathBuf {
     // The fixture is in `<target>/<profile>/examples`.
     fixture().ancestors().nth(3).unwrap().join("sdk")
 }

@@ -76,7 +76,7 @@ fn what_is_printed_for_machines_can_be_read_by_them() {
         system.flotilla(&format!("explain {}", code["code"].as_str().unwrap())).expect(0);
     }
     system.flotilla("explain F999").expect(2);
-    system.flotilla("--help").expect(0).says("Usage");
+    system.flotilla("--help").expect(0).says("Usage").says("7 rolled back");
     system.flotilla("frobnicate").expect(2);
     let findings = system.flotilla("doctor -o json").expect(0).json();
     assert_eq!(findings["ok"], true, "{findings:#}");

@@ -8,7 +8,8 @@ use crate::{
         deliver::envelope::{KIND, PUBSUB, SOURCE, TOPIC, TRACEID},
         fault::{Code, Fault},
     },
-    cloudevents::{self, TRACEPARENT, TRACESTATE, from_json, is_structured, new_id},
+    cloudevents::{self, from_json, is_structured, new_id},
+    trace::{TRACEPARENT, TRACESTATE, Trace},
     wire::Time,
 };
 use base::{ErrorChain, Timestamp};
@@ -42,20 +43,6 @@ const OVERHEAD: usize = 2 << 10;
 const OPEN_CONCURRENCY: u32 = 64;
 /// How long an app may take to answer an event of a stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The trace that a request belongs to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Trace {
-    pub(crate) parent: Option<String>,
-    pub(crate) state: Option<String>,
-}
-
-impl Trace {
-    pub(crate) fn of(headers: &http::HeaderMap) -> Self {
-        let text = |name| headers.get(name)?.to_str().ok().map(str::to_owned);
-        Self { parent: text(TRACEPARENT), state: text(TRACESTATE) }
-    }
-}
 
 /// A message that shall be published.
 #[derive(Clone, Debug, Default)]
@@ -272,7 +259,8 @@ fn wrapped(
         });
         found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
     };
-    let parent = given(TRACEPARENT).or_else(|| given(TRACEID)).or_else(|| trace.parent.clone());
+    let parent = given(TRACEPARENT).or_else(|| given(TRACEID));
+    let parent = parent.unwrap_or_else(|| trace.parent.clone());
     let state = given(TRACESTATE).or_else(|| trace.state.clone());
     let mut event = Event {
         id: given("id").unwrap_or_else(new_id),
@@ -288,16 +276,18 @@ fn wrapped(
     event
 }
 
-/// Gives an event the trace of its request, unless it has one.
+/// Gives an event the trace of its request, unless it has one. Dapr's name for it goes with it, one way and the other.
 fn traced(event: &mut Event, trace: &Trace) {
-    let mut put = |name: &str, value: Option<&String>| {
-        if let Some(value) = value {
-            event.extensions.entry(name.to_owned()).or_insert_with(|| value.clone());
-        }
-    };
-    put(TRACEPARENT, trace.parent.as_ref());
-    put(TRACEID, trace.parent.as_ref());
-    put(TRACESTATE, trace.state.as_ref());
+    let all = &mut event.extensions;
+    let own = [TRACEPARENT, TRACEID].into_iter().find_map(|name| all.get(name));
+    let own = own.filter(|own| !own.is_empty()).cloned();
+    if let Some(state) = trace.state.as_ref().filter(|_| own.is_none()) {
+        all.entry(TRACESTATE.to_owned()).or_insert_with(|| state.clone());
+    }
+    let parent = own.unwrap_or_else(|| trace.parent.clone());
+    for name in [TRACEPARENT, TRACEID] {
+        all.entry(name.to_owned()).or_insert_with(|| parent.clone());
+    }
 }
 
 fn is_raw(metadata: &BTreeMap<String, String>) -> Result<bool, String> {

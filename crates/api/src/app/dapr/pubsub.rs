@@ -3,10 +3,11 @@
 use super::{Answer, Ask, empty, json_with};
 use crate::{
     app::{
-        blocks::pubsub::{self, Entry, Message, Trace, Use},
+        blocks::pubsub::{self, Entry, Message, Use},
         fault::Fault,
     },
     cloudevents::{is_bytes, is_json},
+    trace::Trace,
 };
 use base64::Engine as _;
 use bytes::Bytes;

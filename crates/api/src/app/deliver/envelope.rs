@@ -1,8 +1,9 @@
-//! Events as Dapr shows them to apps: CloudEvents with some more attributes, all of which are always there.
+//! Events as Dapr shows them to apps: CloudEvents with some more attributes. Only what was published raw has no trace.
 
 use crate::{
     app::backend::called,
-    cloudevents::{Structured, TRACEPARENT, TRACESTATE, from_json},
+    cloudevents::{Structured, from_json},
+    trace::{self, TRACEPARENT, TRACESTATE},
 };
 use bytes::Bytes;
 use events::{Event, Incoming, Origin};
@@ -57,7 +58,10 @@ pub(crate) fn envelope(incoming: &Incoming, pubsub: &Component, topic: &str, raw
             Err(_) => wrapped(incoming, topic, event.data.clone()),
         }
     } else {
-        event.clone()
+        let mut event = event.clone();
+        // Nobody traced what led to a row of an outbox or a schedule's message: then the delivery is the beginning.
+        event.extensions.entry(TRACEPARENT.to_owned()).or_insert_with(trace::begin);
+        event
     };
     fill(&mut out, pubsub, topic);
     if out.id.is_empty() {
@@ -104,9 +108,10 @@ fn fill(event: &mut Event, pubsub: &Component, topic: &str) {
         let kind = if is_json { crate::answer::JSON } else { TEXT };
         event.content_type = Some(kind.to_owned());
     }
-    let trace = event.extensions.get(TRACEPARENT).cloned().unwrap_or_default();
-    let defaults = [(TOPIC, topic), (PUBSUB, &pubsub.name), (TRACEID, &trace), (TRACESTATE, "")];
-    for (name, value) in defaults {
-        event.extensions.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+    let trace = event.extensions.get(TRACEPARENT).cloned();
+    let trace = trace.into_iter().flat_map(|it| [(TRACEID, it), (TRACESTATE, String::new())]);
+    let named = [(TOPIC, topic.to_owned()), (PUBSUB, pubsub.name.clone())];
+    for (name, value) in named.into_iter().chain(trace) {
+        event.extensions.entry(name.to_owned()).or_insert(value);
     }
 }

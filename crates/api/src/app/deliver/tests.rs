@@ -38,15 +38,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 type Answer = dyn Fn(&Request<Bytes>) -> Response<Bytes> + Send + Sync;
 
 /// An app that speaks HTTP/1.1.
-struct App {
-    address: SocketAddr,
+pub(crate) struct App {
+    pub(crate) address: SocketAddr,
     got: Arc<Mutex<Vec<(Parts, Bytes)>>>,
-    connections: Arc<AtomicUsize>,
+    pub(crate) connections: Arc<AtomicUsize>,
     _tasks: TaskSet,
 }
 
 impl App {
-    async fn answering(
+    pub(crate) async fn answering(
         answer: impl Fn(&Request<Bytes>) -> Response<Bytes> + Send + Sync + 'static,
     ) -> Self {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -68,7 +68,7 @@ impl App {
     }
 
     /// One that says this to everything.
-    async fn saying(
+    pub(crate) async fn saying(
         status: u16,
         headers: &[(&'static str, &'static str)],
         body: &'static str,
@@ -84,7 +84,7 @@ impl App {
         fitting.map(|(_, body)| body.clone()).collect()
     }
 
-    fn got(&self) -> (Parts, Bytes) {
+    pub(crate) fn got(&self) -> (Parts, Bytes) {
         self.got.lock().unwrap().pop().expect("a request")
     }
 }
@@ -108,7 +108,7 @@ async fn serve(
     let _ = http1::Builder::new().serve_connection(TokioIo::new(io), service).await;
 }
 
-fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Response<Bytes> {
+pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Response<Bytes> {
     let mut answer = Response::builder().status(status);
     for (name, value) in headers {
         answer = answer.header(*name, *value);
@@ -117,7 +117,7 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Response<Bytes> 
 }
 
 /// A node that knows the service `shop` at this address, and the component `pubsub`.
-fn node(protocol: Protocol, address: SocketAddr) -> Arc<Node> {
+pub(crate) fn node(protocol: Protocol, address: SocketAddr) -> Arc<Node> {
     let node = Arc::new(Node::default());
     node.offer("shop", protocol);
     node.component(pubsub("pubsub"));
@@ -155,7 +155,7 @@ fn at(event: Event, topic: &str, offset: u64) -> Incoming {
     Incoming { event, origin: Origin::Topic { topic, offset: Offset(offset) }, attempt: 2 }
 }
 
-fn field<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
+pub(crate) fn field<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
     headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 

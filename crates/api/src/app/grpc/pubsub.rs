@@ -1,7 +1,10 @@
 //! Publishing.
 
 use super::service::Dapr;
-use crate::app::blocks::pubsub::{self, Entry, Failed, Message, Trace};
+use crate::{
+    app::blocks::pubsub::{self, Entry, Failed, Message},
+    trace::Trace,
+};
 use proto::dapr::runtime::{
     BulkPublishRequest, BulkPublishRequestEntry, BulkPublishResponse,
     BulkPublishResponseFailedEntry, PublishEventRequest,

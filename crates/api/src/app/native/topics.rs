@@ -3,14 +3,15 @@
 use super::Asker;
 use crate::{
     answer::{Answer, Problem, json},
-    app::{backend::OWN_TOPICS, blocks::pubsub::Trace},
+    app::backend::OWN_TOPICS,
     cloudevents::{
-        TRACEPARENT, TRACESTATE, complete, expire, from_batch, from_fields, from_json, is_batch,
-        is_binary, is_structured, new_id,
+        complete, expire, from_batch, from_fields, from_json, is_batch, is_binary, is_structured,
+        new_id,
     },
     context::Context,
     handlers::{messaging, topics},
     sse::{self, Format, Source},
+    trace::Trace,
     wire::{
         Time,
         topics::{Message, Published},
@@ -254,11 +255,7 @@ fn messages(
     let trace = Trace::of(headers);
     let outgoing = |event: Event| {
         let mut event = complete(event).map_err(bad)?;
-        for (name, value) in [(TRACEPARENT, &trace.parent), (TRACESTATE, &trace.state)] {
-            if let Some(value) = value {
-                event.extensions.entry(name.to_owned()).or_insert_with(|| value.clone());
-            }
-        }
+        trace.put_on(&mut event);
         let partition = event.extensions.get(PARTITION_KEY).cloned().map(Bytes::from);
         event.key = key.clone().or(partition);
         if let Some(at) = expires {

@@ -60,13 +60,15 @@ fn sample(operation: &str) -> (&'static str, &'static str) {
         "put_job" => ("/v1/jobs/nightly", r#"{"schedule":"@daily"}"#),
         "delete_job" => ("/v1/jobs/nightly", ""),
         "resign" => ("/v1/elections/lockstore/e/resign", r#"{"owner":"o"}"#),
-        other => panic!("write a sample request for {other}"),
+        other => transactions::samples::sample(other),
     }
 }
 
 async fn fill(rig: &Rig) -> String {
     blocks::set(rig, "a", "1").await;
     rig.coordination.secrets().set("secretstore", "s", Secret::new("hunter22")).await.unwrap();
+    rig.node.offer("users", crate::app::Protocol::Http);
+    transactions::samples::fill(&rig.transactions).await;
     let locks = rig.coordination.locks();
     let web = base::ServiceName::new("web").unwrap();
     let resource = locks.resource("lockstore", &web, "held").unwrap();

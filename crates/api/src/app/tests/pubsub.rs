@@ -5,6 +5,7 @@ use crate::app::testing::pubsub;
 use serde_json::json;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const EVENT: (&str, &str) = ("content-type", "application/cloudevents+json");
 
 async fn rig() -> Rig {
@@ -20,7 +21,7 @@ async fn publish(rig: &Rig, path: &str, headers: &[(&str, &str)], body: &str) ->
 #[tokio::test]
 async fn data_is_published_in_an_envelope() {
     let rig = rig().await;
-    let trace = ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    let trace = ("traceparent", TRACE);
     let headers = [JSON, trace, ("tracestate", "a=b")];
     // A client adds a question mark to every address.
     let reply = publish(&rig, "pubsub/orders?", &headers, r#"{"orderId": 1}"#).await;
@@ -32,13 +33,18 @@ async fn data_is_published_in_an_envelope() {
     assert!(crate::wire::Time::parse(&event.time.unwrap()).is_ok());
     let named = |name: &str| event.extensions.get(name).map(String::as_str);
     assert_eq!((named("topic"), named("pubsubname")), (Some("orders"), Some("pubsub")));
-    assert_eq!((named("traceid"), named("traceparent")), (Some(trace.1), Some(trace.1)));
-    assert_eq!(named("tracestate"), Some("a=b"));
+    // Publishing is a step of its own in the trace of the request.
+    let parent = named("traceparent").unwrap();
+    assert_eq!((named("traceid"), named("tracestate")), (Some(parent), Some("a=b")));
+    assert!(crate::trace::are_steps_of_one(parent, TRACE), "{parent}");
     let other = publish(&rig, "pubsub/topic/%23", &[], "plain").await;
     assert_eq!(other.status, 204);
     let event = rig.messages("topic/@23", 1).await.remove(0).event;
     assert_eq!(event.content_type.as_deref(), Some("text/plain"));
     assert_eq!(event.extensions["topic"], "topic/#");
+    // A request without a trace is the beginning of one.
+    assert!(crate::trace::step(&event.extensions["traceparent"]).is_some(), "{event:?}");
+    assert_eq!(event.extensions["traceid"], event.extensions["traceparent"]);
 }
 
 #[tokio::test]
@@ -69,6 +75,14 @@ async fn an_event_is_passed_on_with_what_it_left_out() {
     assert_eq!(&*first.event.data, br#"{"message":"hi"}"#);
     assert_eq!(first.event.extensions["topic"], "orders");
     assert_eq!((second.event.source.as_str(), second.event.id.len()), ("Dapr", 36));
+    assert!(crate::trace::step(&second.event.extensions["traceid"]).is_some(), "{second:?}");
+    // One that happened in another trace stays there.
+    let body = format!(r#"{{"data":"x","traceparent":"{TRACE}"}}"#);
+    let headers = [EVENT, ("traceparent", &TRACE.replace('1', "2")), ("tracestate", "a=b")];
+    assert_eq!(publish(&rig, "pubsub/orders", &headers, &body).await.status, 204);
+    let third = rig.messages("orders", 3).await.remove(2).event.extensions;
+    assert_eq!((third["traceparent"].as_str(), third["traceid"].as_str()), (TRACE, TRACE));
+    assert!(!third.contains_key("tracestate"), "{third:?}");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use crate::{
         messaging::{self, ANSWER_SIZE_MAX, given, random_id},
     },
     sse::{self, Format, Source},
+    trace::{self, TRACEPARENT},
     wire::{
         self, Time,
         state::Deleted,
@@ -98,6 +99,7 @@ pub(crate) fn outgoing(
         event.source = asked.source.unwrap_or_else(|| "flotilla".to_owned());
         event.subject = asked.subject;
         event.time = Some(Time(now).to_string());
+        event.extensions.entry(TRACEPARENT.to_owned()).or_insert_with(trace::begin);
     }
     Ok(Outgoing { event, message_id: asked.id, at })
 }

@@ -21,7 +21,7 @@ const CALLER: &str = "flotilla";
 
 /// Answers from memory. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Reach(Arc<Inner>);
+pub(in crate::node) struct Reach(Arc<Inner>);
 
 struct Inner {
     gateway: gateway::Handle,
@@ -31,7 +31,7 @@ struct Inner {
 }
 
 impl Reach {
-    pub(super) fn new(gateway: gateway::Handle) -> Self {
+    pub(in crate::node) fn new(gateway: gateway::Handle) -> Self {
         let (addresses, ready) = (ArcSwap::default(), watch::Sender::default());
         Self(Arc::new(Inner { gateway, addresses, ready }))
     }
@@ -79,12 +79,13 @@ impl Reach {
             }
             let new: BTreeSet<&ServiceName> =
                 now.iter().filter(|it| !before.contains(*it)).map(|(id, _)| &id.service).collect();
+            // First who is to be asked: whoever waits to ask it finds that out, and asks once.
+            new.into_iter().for_each(&became_ready);
             self.0.ready.send_if_modified(|ready| {
                 let is_new = *ready != services;
                 *ready = services;
                 is_new
             });
-            new.into_iter().for_each(&became_ready);
             before = now;
             tokio::select! {
                 next = supervisor.changed(status.revision) => status = next,

@@ -4,6 +4,7 @@ use super::{
     FromNew, FromOld, Listener, PREPARE_MAX, READY_MAX, Told, VERSION,
     link::{self, DESCRIPTORS_MAX, Link},
 };
+use crate::node::transactions::addresses;
 use api::backend::Error;
 use base::{Diagnostic, ErrorChain};
 use std::{
@@ -48,6 +49,7 @@ pub(in crate::node) struct Asked {
 pub(in crate::node) struct Outgoing {
     pub(in crate::node) lock: OwnedFd,
     pub(in crate::node) api: api::Sockets,
+    pub(in crate::node) dtm: api::dtm::Sockets,
     pub(in crate::node) listeners: Vec<proxy::Sockets>,
 }
 
@@ -109,6 +111,11 @@ impl Successor {
         let mut descriptors: Vec<BorrowedFd<'_>> = vec![outgoing.lock.as_fd()];
         descriptors.extend(outgoing.api.unix.as_ref().map(OwnedFd::as_fd));
         descriptors.extend(outgoing.api.tcp.as_ref().map(|(_, socket)| socket.as_fd()));
+        let dtm = addresses(&outgoing.dtm);
+        if dtm.is_some() {
+            let pair = [&outgoing.dtm.http, &outgoing.dtm.grpc];
+            descriptors.extend(pair.into_iter().flatten().map(|(_, socket)| socket.as_fd()));
+        }
         let listeners = outgoing.listeners.iter().map(|listener| Listener {
             id: listener.id.0.to_string(),
             address: listener.address,
@@ -121,7 +128,7 @@ impl Successor {
         }
         let unix = outgoing.api.unix.is_some();
         let admin = outgoing.api.tcp.as_ref().map(|(address, _)| *address);
-        self.link.send(&FromOld::Welcome { unix, admin, listeners })?;
+        self.link.send(&FromOld::Welcome { unix, admin, dtm, listeners })?;
         self.link.send_descriptors(&descriptors)?;
         match self.hear(until)? {
             FromNew::Prepared => Ok(()),

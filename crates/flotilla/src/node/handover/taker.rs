@@ -30,6 +30,7 @@ pub(crate) struct Predecessor(Link);
 pub(in crate::node) struct Taken {
     pub(in crate::node) lock: OwnedFd,
     pub(in crate::node) api: api::Sockets,
+    pub(in crate::node) dtm: api::dtm::Sockets,
     pub(in crate::node) listeners: Vec<proxy::Sockets>,
 }
 
@@ -60,12 +61,13 @@ impl Predecessor {
     fn taken(&mut self) -> Result<Taken, Error> {
         let until = Instant::now() + PREPARE_MAX;
         self.0.send(&FromNew::Hello { version: VERSION })?;
-        let FromOld::Welcome { unix, admin, listeners } = self.0.receive(until)? else {
+        let FromOld::Welcome { unix, admin, dtm, listeners } = self.0.receive(until)? else {
             return Err(Error::Unreadable("it gave no sockets".to_owned()));
         };
         let of_listeners = listeners.iter().fold(0_usize, |sum, l| sum.saturating_add(l.sockets));
-        let count =
-            of_listeners.saturating_add(1 + usize::from(unix) + usize::from(admin.is_some()));
+        let of_api = usize::from(unix) + usize::from(admin.is_some());
+        let of_dtm = if dtm.is_some() { 2 } else { 0 };
+        let count = of_listeners.saturating_add(1 + of_api + of_dtm);
         if count > DESCRIPTORS_MAX {
             return Err(Error::Unreadable(format!("it has {count} sockets")));
         }
@@ -77,13 +79,20 @@ impl Predecessor {
             Some(address) => Some((address, all.next().ok_or_else(missing)?)),
             None => None,
         };
+        let dtm = match dtm {
+            Some((http, grpc)) => api::dtm::Sockets {
+                http: Some((http, all.next().ok_or_else(missing)?)),
+                grpc: Some((grpc, all.next().ok_or_else(missing)?)),
+            },
+            None => api::dtm::Sockets::default(),
+        };
         let listeners = listeners.into_iter().map(|listener| proxy::Sockets {
             id: ListenerId::new(&listener.id),
             address: listener.address,
             sockets: all.by_ref().take(listener.sockets).collect(),
         });
         let listeners = listeners.collect();
-        Ok(Taken { lock, api: api::Sockets { unix, tcp }, listeners })
+        Ok(Taken { lock, api: api::Sockets { unix, tcp }, dtm, listeners })
     }
 
     /// Says that the data plane stands, and waits until the instances are free. Blocks.

@@ -62,7 +62,11 @@ services:
     let all = until_done(&system, "mail", 20);
     // Other keys may be quicker.
     let first = all.iter().map(Arrival::json).find(|it| it["id"] == "id-0").unwrap();
-    assert_eq!((&first["type"], &first["subject"]), (&"OrderMade".into(), &"k0".into()), "{first:#}");
+    assert_eq!(
+        (&first["type"], &first["subject"]),
+        (&"OrderMade".into(), &"k0".into()),
+        "{first:#}"
+    );
     work("take-back", 500, 5);
     system.kill_node();
     work("put", 20, 20);

@@ -6,7 +6,7 @@ use crate::kit::{System, skip};
 use std::path::Path;
 
 /// Cases of the Python program; `hold` and `release` stand around a restart.
-const PYTHON: &[&str] = &[
+pub(super) const PYTHON: &[&str] = &[
     "publish",
     "kinds_of_data",
     "cloud_event",
@@ -47,6 +47,13 @@ const NODE: &[&str] = &[
 /// A system in which each service runs the program with its own name. The pauses of its topics are short, and topics are made
 /// when they are used.
 fn system(run: &str, env: &str, has_stream: bool) -> System {
+    let system = System::empty();
+    start(&system, "embedded", run, env, has_stream);
+    system
+}
+
+/// Starts that system, with its topics kept by `broker`.
+pub(super) fn start(system: &System, broker: &str, run: &str, env: &str, has_stream: bool) {
     let service = |name: &str, more: &str| {
         format!(
             "  {name}:
@@ -63,8 +70,9 @@ fn system(run: &str, env: &str, has_stream: bool) -> System {
     if has_stream {
         services.push_str(&service("stream", health));
     }
-    let system = System::new(&format!(
+    system.write(&format!(
         "
+engines: {{ broker: '{broker}' }}
 topics:
   auto: true
   orders: {{ retry: {{ max: none, backoff: 100ms..1s }} }}
@@ -73,18 +81,17 @@ services:
 {services}"
     ));
     system.flotilla("up -d --wait-timeout 2m").expect(0);
-    system
 }
 
 /// What an app asked for again is asked for again after the node died.
-fn check_restart(system: &System, hold: &str, release: &str) {
+pub(super) fn check_restart(system: &System, hold: &str, release: &str) {
     check(system, &[hold]);
     system.kill_node();
     system.up();
     check(system, &[release]);
 }
 
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     format!("'{}'", path.display())
 }
 

@@ -131,7 +131,7 @@ fn a_secret_reaches_the_service_and_nobody_else() {
     }
     let shown = system.flotilla("secrets get DB_PASSWORD --reveal").expect(0);
     assert_eq!(shown.out, "hunter2-hunter2\n");
-    system.flotilla("secrets rotate").expect(0);
+    system.flotilla("secrets rotate").expect(0).says("1 secret is sealed with key ");
     let shown = system.flotilla("secrets get DB_PASSWORD --reveal").expect(0);
     assert_eq!(shown.out, "hunter2-hunter2\n");
     let web = api_of(&system, "web");

@@ -24,10 +24,13 @@ async fn an_app_gets_an_envelope_with_all_its_attributes() {
     let (parts, event) = sent(&app);
     assert_eq!((parts.method.as_str(), parts.uri.path()), ("POST", "/orders"));
     assert_eq!(field(&parts.headers, "content-type"), "application/cloudevents+json");
+    // Nobody began a trace, so the delivery did, and the app is told the same twice.
+    let trace = event["traceid"].as_str().unwrap();
+    assert!(crate::trace::are_steps_of_one(trace, field(&parts.headers, "traceparent")));
     let expected = json!({
         "specversion": "1.0", "id": "7", "source": "orders", "type": "order.created",
         "datacontenttype": "application/json", "topic": "orders", "pubsubname": "pubsub",
-        "traceid": "", "tracestate": "", "data": { "orderId": 1 },
+        "traceid": trace, "traceparent": trace, "tracestate": "", "data": { "orderId": 1 },
     });
     assert_eq!(event, expected);
     // A dead letter says where it comes from.
@@ -50,6 +53,7 @@ async fn raw_messages_come_as_bytes_and_envelopes_that_were_published_raw_as_the
         (&json!("AAE="), &json!("application/octet-stream"))
     );
     assert_eq!((&event["id"], &event["source"]), (&json!("orders/3"), &json!("Dapr")));
+    assert_eq!((event.get("traceid"), event.get("tracestate")), (None, None));
     // The same without the wish for bytes, because it can be shown in no other way.
     one(&deliverer, &target(false, false), raw(b"\0\x01")).await;
     assert_eq!(sent(&app).1["data_base64"], "AAE=");
