@@ -69,7 +69,7 @@ fn send(system: &System, method: &'static str, path: &str, body: &Value) -> Answ
 #[test]
 fn all_example_files_are_valid() {
     let system = System::empty();
-    for name in ["hello", "polyglot", "shop"] {
+    for name in ["hello", "polyglot", "shop", "transfer"] {
         let folder = repository().join("examples").join(name);
         let done = system.flotilla(&format!("-f {} check", folder.display())).expect(0);
         assert!(!done.err.contains("warning"), "{name}: {done:?}");
