@@ -1,5 +1,6 @@
 //! What can be ordered: `/items`, `/item/{name}`, and taking stock from it.
 
+mod checkout;
 mod events;
 mod store;
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
             .route("/item/{name}/take", post(take))
             .route("/item/{name}/give", post(give))
             .with_state(db.clone())
+            .merge(checkout::routes(db.clone()))
             .merge(events::routes(db, flotilla)))
     })
 }

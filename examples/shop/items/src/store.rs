@@ -58,11 +58,18 @@ impl Put {
     }
 }
 
-/// What the message about an order says of it.
+/// An order, as messages about it and steps of its checkout have it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Order {
     pub(crate) order: i64,
     pub(crate) items: Vec<Line>,
+}
+
+impl Order {
+    /// What its stock is taken under, by whichever way: so it is given back only once.
+    fn key(&self) -> String {
+        format!("order-{}", self.order)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -160,7 +167,7 @@ pub(crate) fn take_order(db: &Connection, event: &str, order: &Order) -> Result<
     if let Some(missing) = done {
         return Ok(missing);
     }
-    let key = format!("order-{}", order.order);
+    let key = order.key();
     let missing = missing(db, &key, order)?;
     if missing.is_none() {
         for line in &order.items {
@@ -198,6 +205,24 @@ pub(crate) fn give_once(db: &Connection, key: &str, name: &str) -> Result<Item> 
                ON CONFLICT DO UPDATE SET quantity = 0";
     db.execute(sql, [key, name])?;
     Ok(item)
+}
+
+/// Takes the stock of an order, or says why not; then its transaction is to be rolled back.
+pub(crate) fn take_all(db: &Connection, order: &Order) -> Result<()> {
+    for Line { name, quantity } in &order.items {
+        take_once(db, &order.key(), name, *quantity)?;
+    }
+    Ok(())
+}
+
+/// Gives back what was taken of an order. An item that is gone needs nothing back.
+pub(crate) fn give_all(db: &Connection, order: &Order) -> Result<()> {
+    for Line { name, .. } in &order.items {
+        if find(db, name)?.is_some() {
+            give_once(db, &order.key(), name)?;
+        }
+    }
+    Ok(())
 }
 
 fn taken(db: &Connection, key: &str, name: &str) -> Result<Option<i64>> {

@@ -13,7 +13,10 @@ use std::{
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::Semaphore;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    step,
+};
 
 /// How many connections an instance opens. SQLite has one writer anyway; the others read.
 const CONNECTIONS_MAX: usize = 4;
@@ -37,7 +40,7 @@ pub struct Db {
 
 impl Db {
     /// Opens the file that `url` names (`sqlite:///absolute/path` or `sqlite://relative/path`),
-    /// creating it, its folder and `schema` as needed.
+    /// creating it, its folder, `schema` and the barrier's table as needed.
     ///
     /// # Errors
     /// When the URL is no SQLite URL, or the file cannot be opened.
@@ -58,7 +61,7 @@ impl Db {
         // instance does it at the same moment.
         let give_up = Instant::now() + OPEN_WAIT;
         loop {
-            match db.write(move |db| Ok(db.execute_batch(schema)?)).await {
+            match db.write(move |db| prepare(db, schema)).await {
                 Err(error) if error.code == "busy" && Instant::now() < give_up => {
                     tokio::time::sleep(OPEN_PAUSE).await;
                 }
@@ -98,7 +101,7 @@ impl Db {
         .await
     }
 
-    async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
@@ -119,6 +122,11 @@ impl Db {
         .await
         .map_err(|cause| Error::internal(&cause))?
     }
+}
+
+fn prepare(db: &Connection, schema: &str) -> Result<()> {
+    db.execute_batch(schema)?;
+    step::prepare(db)
 }
 
 /// `synchronous` stays at SQLite's default, FULL: what was answered survives a power cut.

@@ -1,4 +1,5 @@
-//! What Flotilla keeps for the shop: messages of topics, and streams of events.
+//! What Flotilla does for the shop: messages of topics, streams of events, and transactions over
+//! several services.
 //!
 //! Every instance has an API of its own at `$DAPR_HTTP_ENDPOINT`, whose port says who asks. These
 //! are the few calls of it that the shop needs.
@@ -14,6 +15,9 @@ use crate::{
 
 /// How often an append is tried whose answer got lost.
 const APPEND_TRIES: u32 = 2;
+
+/// How long the answer to a new transaction waits for its end: less than a call may take.
+const WAIT: HeaderValue = HeaderValue::from_static("wait=4");
 
 /// A message as it is delivered: a CloudEvent, of which no more than this concerns us.
 #[derive(Debug, Deserialize)]
@@ -49,6 +53,29 @@ pub struct Page<T> {
     pub events: Vec<Stored<T>>,
     /// The revision to go on from; absent when there are no more.
     pub next: Option<u64>,
+}
+
+/// A transaction over several services.
+#[derive(Debug, Deserialize)]
+pub struct Transaction {
+    pub id: String,
+    pub status: Status,
+    /// Why it was aborted.
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Every step was done.
+    Committed,
+    /// Every step that was done was undone.
+    Aborted,
+    /// An operator ended it by hand, here so and there otherwise.
+    Mixed,
+    /// It goes on, whoever is killed.
+    #[serde(other)]
+    Unfinished,
 }
 
 #[derive(Deserialize)]
@@ -167,6 +194,42 @@ impl Flotilla {
         let path = format!("/v1/events/{stream}/snapshot?revision={revision}");
         expected(self.0.call(Method::PUT, &path, Some(&json!(data)), trace).await?)?;
         Ok(())
+    }
+
+    /// Starts the transaction that `flotilla.yaml` has under `name`, and waits a little for its
+    /// end. With the same `id` and `input` again it is the same transaction, as it stands then;
+    /// without an `id` it is a new one each time.
+    ///
+    /// # Errors
+    /// See [`Flotilla`]; whether it goes on is then unknown. 409 when the `id` was used for
+    /// something else.
+    pub async fn transact<T: Serialize>(
+        &self,
+        name: &str,
+        id: Option<&str>,
+        input: &T,
+        trace: &Trace,
+    ) -> Result<Transaction> {
+        let mut headers = trace.headers();
+        headers.insert("prefer", WAIT);
+        let mut body = json!({ "use": name, "input": input });
+        if let Some(id) = id {
+            body["id"] = id.into();
+        }
+        let answer = self.0.send(Method::POST, "/v1/tx", headers, Some(&body)).await?;
+        if answer.status == StatusCode::CONFLICT {
+            return Err(Error::conflict("id_reused", answer.message().unwrap_or_default()));
+        }
+        expected(answer)?.json()
+    }
+
+    /// A transaction as it stands, if it is known.
+    ///
+    /// # Errors
+    /// See [`Flotilla`].
+    pub async fn transaction(&self, id: &str, trace: &Trace) -> Result<Option<Transaction>> {
+        let answer = self.find(&format!("/v1/tx/{id}"), trace).await?;
+        answer.map(|answer| answer.json()).transpose()
     }
 
     /// Nothing when there is no such thing.

@@ -1,113 +1,106 @@
-//! An order changes two databases: its own, and the one with the stock. Messages connect them.
+//! Checking out: an order that is paid for and taken from the stock, or nothing of that, and the
+//! customer waits for which.
+//!
+//! Three databases change, so it is a transaction, which `flotilla.yaml` has as `checkout`:
 //!
 //! ```text
-//! orders: order `pending` + message  ─ order.created ─►  items: takes the stock, or none of it
-//!         in one transaction                                    │
-//! orders: `confirmed` or `rejected` ◄─ stock.taken, stock.missing
+//!        ┌─► users: pay  ──┐
+//! open ──┤                 ├─► confirm ─► message order.confirmed
+//!        └─► items: take ──┘
 //! ```
 //!
-//! There is no order without its message, because both are written in one transaction: the message
-//! into the table `outbox`, from which Flotilla publishes it. Every message comes at least once,
-//! whoever dies in between, and what comes twice changes nothing: so each order ends as
-//! `confirmed` or `rejected`, once.
+//! Flotilla calls the steps. When one says no, it has those that were done undone: the money is
+//! given back, the stock too, and the order is `rejected`. Whoever dies in between, it goes on
+//! until one or the other is complete.
 
-use axum::http::{Method, StatusCode};
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header::LOCATION},
+    response::{IntoResponse, Response},
+    routing::post,
+};
 use serde::Deserialize;
 use serde_json::json;
-use shop_kit::{Answer, Db, Error, Result, Trace, Upstream, failed};
+use shop_kit::{Body, Error, Result, Status, Step, Trace, is_name};
 
-use crate::store::{self, Line, NewOrder, Order};
+use crate::{
+    desk::Desk,
+    store::{NewLine, NewOrder, checkouts},
+};
 
-#[derive(Debug)]
-pub(crate) struct Checkout {
-    pub(crate) db: Db,
-    pub(crate) users: Upstream,
-    pub(crate) items: Upstream,
+pub(crate) fn routes() -> Router<Arc<Desk>> {
+    Router::new()
+        .route("/checkout", post(checkout))
+        .route("/tx/open", post(open))
+        .route("/tx/reject", post(reject))
+        .route("/tx/confirm", post(confirm))
 }
 
-/// What `items` says of an item; the rest of it does not concern us.
 #[derive(Deserialize)]
-struct Item {
-    price: i64,
+#[serde(deny_unknown_fields)]
+struct NewCheckout {
+    /// With the same one again, it is the same checkout: who got no answer simply asks again.
+    id: Option<String>,
+    user_id: i64,
+    items: Vec<NewLine>,
 }
 
-impl Checkout {
-    /// Stores an order with the prices of the moment. Its stock is taken later, by message.
-    pub(crate) async fn create(&self, new: NewOrder, trace: &Trace) -> Result<Order> {
-        self.find_user(new.user_id, trace).await?;
-        let prices = self.prices(&new, trace).await?;
-        self.db.write(move |db| store::create(db, &new, &prices)).await
+/// 201 with the order, 409 with the reason why not, and 202 when neither is known in time: then ask
+/// again with the same id.
+async fn checkout(
+    State(desk): State<Arc<Desk>>,
+    headers: HeaderMap,
+    Body(NewCheckout { id, user_id, items }): Body<NewCheckout>,
+) -> Result<Response> {
+    let new = NewOrder { user_id, items };
+    new.check()?;
+    if id.as_ref().is_some_and(|id| !is_name(id)) {
+        return Err(Error::invalid("`id` has 1 to 64 letters, digits, `.`, `_` or `-`"));
     }
-
-    /// Cancels an order and gives back its stock. Done again, it only gives back what an earlier
-    /// attempt could not.
-    pub(crate) async fn cancel(&self, id: i64, trace: &Trace) -> Result<Order> {
-        let order = self.db.write(move |db| store::cancel(db, id)).await?;
-        self.give_all(&order, trace).await?;
-        Ok(order)
-    }
-
-    /// Removes an order; one whose goods are here or reserved is cancelled first.
-    pub(crate) async fn remove(&self, id: i64, trace: &Trace) -> Result<()> {
-        let order = self.db.read(move |db| store::get(db, id)).await?;
-        if order.status.can_be_cancelled() {
-            self.cancel(id, trace).await?;
+    let trace = Trace::of(&headers);
+    let transaction = desk.flotilla.transact("checkout", id.as_deref(), &new, &trace).await?;
+    match transaction.status {
+        Status::Committed => {
+            let order = desk.db.read(move |db| checkouts::order(db, &transaction.id)).await?;
+            let location = format!("/orders/{}", order.id);
+            Ok((StatusCode::CREATED, [(LOCATION, location)], Json(order)).into_response())
         }
-        self.db.write(move |db| store::remove(db, id)).await
-    }
-
-    async fn find_user(&self, id: i64, trace: &Trace) -> Result<()> {
-        let answer = self.users.call(Method::GET, &format!("/users/{id}"), None, trace).await?;
-        match answer.status {
-            StatusCode::OK => Ok(()),
-            StatusCode::NOT_FOUND => {
-                let message = format!("there is no user {id}");
-                Err(Error::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_user", message))
-            }
-            status => Err(failed(format!("users answered {status}"))),
+        Status::Aborted => Err(Error::conflict("rejected", transaction.reason.unwrap_or_default())),
+        Status::Mixed => Err(Error::conflict("mixed", "somebody has ended this checkout by hand")),
+        Status::Unfinished => {
+            let body = json!({ "id": transaction.id, "status": "pending" });
+            Ok((StatusCode::ACCEPTED, Json(body)).into_response())
         }
     }
+}
 
-    /// The price of each line, in order.
-    async fn prices(&self, new: &NewOrder, trace: &Trace) -> Result<Vec<i64>> {
-        let mut prices = Vec::with_capacity(new.items.len());
-        for line in &new.items {
-            let path = format!("/item/{}", line.name);
-            let answer = self.items.call(Method::GET, &path, None, trace).await?;
-            match answer.status {
-                StatusCode::OK => prices.push(answer.json::<Item>()?.price),
-                StatusCode::NOT_FOUND => {
-                    let message = format!("there is no item `{}`", line.name);
-                    return Err(Error::conflict("not_available", message));
-                }
-                status => return Err(failed(format!("items answered {status}"))),
-            }
-        }
-        Ok(prices)
-    }
+async fn open(
+    State(desk): State<Arc<Desk>>,
+    step: Step,
+    headers: HeaderMap,
+    Body(new): Body<NewOrder>,
+) -> Result<Response> {
+    let prices = desk.quote(&new, &Trace::of(&headers)).await;
+    let transaction = step.transaction().to_owned();
+    // A step that comes again is answered as it was the first time, also when the item is gone
+    // by then: so a missing price counts only behind the barrier.
+    desk.db.step(step, move |db| checkouts::open(db, &transaction, &new, &prices?)).await
+}
 
-    /// Gives back every line, also those of which it is unknown whether they were taken: a take
-    /// that comes later finds out that it is too late. Reports the first that could not be. An
-    /// item that is gone needs nothing back.
-    async fn give_all(&self, order: &Order, trace: &Trace) -> Result<()> {
-        let mut result = Ok(());
-        for line in &order.items {
-            let given = match self.give(order.id, line, trace).await {
-                Ok(answer) if answer.status.is_success() => Ok(()),
-                Ok(answer) if answer.status == StatusCode::NOT_FOUND => Ok(()),
-                Ok(answer) => Err(failed(format!("items answered {}", answer.status))),
-                Err(error) => Err(error),
-            };
-            result = result.and(given);
-        }
-        result
-    }
+/// Undoes `open`. Only the transaction knows who said no, and why.
+async fn reject(State(desk): State<Arc<Desk>>, step: Step, headers: HeaderMap) -> Result<Response> {
+    let transaction = step.transaction().to_owned();
+    let known = desk.flotilla.transaction(&transaction, &Trace::of(&headers)).await?;
+    let reason = known.and_then(|known| known.reason);
+    desk.db.step(step, move |db| checkouts::reject(db, &transaction, reason.as_deref())).await
+}
 
-    async fn give(&self, order: i64, line: &Line, trace: &Trace) -> Result<Answer> {
-        let path = format!("/item/{}/give", line.name);
-        let body = json!({ "quantity": line.quantity, "key": format!("order-{order}") });
-        self.items.call(Method::POST, &path, Some(&body), trace).await
-    }
+async fn confirm(State(desk): State<Arc<Desk>>, step: Step) -> Result<Response> {
+    let transaction = step.transaction().to_owned();
+    desk.db.step(step, move |db| checkouts::confirm(db, &transaction)).await
 }
 
 #[cfg(test)]

@@ -9,11 +9,11 @@ use serde::{Deserialize, de::IgnoredAny};
 use shop_kit::{Body, Event, Result, log};
 
 use crate::{
-    checkout::Checkout,
+    desk::Desk,
     store::{self, Status},
 };
 
-pub(crate) fn routes() -> Router<Arc<Checkout>> {
+pub(crate) fn routes() -> Router<Arc<Desk>> {
     Router::new()
         .route("/events/stock-taken", post(stock_taken))
         .route("/events/stock-missing", post(stock_missing))
@@ -32,21 +32,21 @@ struct Missing {
 }
 
 async fn stock_taken(
-    State(shop): State<Arc<Checkout>>,
+    State(shop): State<Arc<Desk>>,
     Body(Event { data, .. }): Body<Event<Taken>>,
 ) -> Result<StatusCode> {
     settle(&shop, data.order, Status::Confirmed, None).await
 }
 
 async fn stock_missing(
-    State(shop): State<Arc<Checkout>>,
+    State(shop): State<Arc<Desk>>,
     Body(Event { data, .. }): Body<Event<Missing>>,
 ) -> Result<StatusCode> {
     settle(&shop, data.order, Status::Rejected, Some(data.reason)).await
 }
 
 async fn settle(
-    shop: &Checkout,
+    shop: &Desk,
     id: i64,
     status: Status,
     reason: Option<String>,
@@ -59,7 +59,7 @@ async fn settle(
 
 /// The nightly report, for which `schedules` in `flotilla.yaml` publishes a message without data.
 async fn report_due(
-    State(shop): State<Arc<Checkout>>,
+    State(shop): State<Arc<Desk>>,
     Body(Event { id, .. }): Body<Event<Option<IgnoredAny>>>,
 ) -> Result<StatusCode> {
     for (status, orders, total) in shop.db.read(store::report).await? {

@@ -1,6 +1,8 @@
-//! Who ordered what: `/orders`, `/orders/{id}`, and `/order` as a short form.
+//! Who ordered what: `/orders`, `/orders/{id}`, and `/order` as a short form. `/checkout` orders
+//! and pays in one.
 
 mod checkout;
+mod desk;
 mod events;
 mod store;
 
@@ -13,27 +15,29 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use checkout::Checkout;
+use desk::Desk;
 use serde::{Deserialize, Serialize};
-use shop_kit::{Body, Client, Error, Id, Params, Result, Trace, Upstream, to_the_end};
+use shop_kit::{Body, Client, Error, Flotilla, Id, Params, Result, Trace, Upstream, to_the_end};
 use store::{NewOrder, Order, Status};
 
 fn main() -> ExitCode {
     shop_kit::run("orders", store::SCHEMA, |db| {
         let client = Client::default();
         let upstream = |name: &str| Upstream::from_env(&client, name);
-        let checkout =
-            Checkout { db, users: upstream("USERS_URL")?, items: upstream("ITEMS_URL")? };
+        let flotilla = Flotilla::from_env(&client)?;
+        let desk =
+            Desk { db, users: upstream("USERS_URL")?, items: upstream("ITEMS_URL")?, flotilla };
         Ok(Router::new()
             .route("/orders", get(list).post(create))
             .route("/orders/{id}", get(read).put(change).delete(remove))
             .route("/order", get(list_or_read).post(create))
             .merge(events::routes())
-            .with_state(Arc::new(checkout)))
+            .merge(checkout::routes())
+            .with_state(Arc::new(desk)))
     })
 }
 
-type Shop = State<Arc<Checkout>>;
+type Shop = State<Arc<Desk>>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

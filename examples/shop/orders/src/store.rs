@@ -1,5 +1,7 @@
 //! The orders in their database, which status may follow which, and the messages about them.
 
+pub(crate) mod checkouts;
+
 use std::{collections::HashSet, fmt};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -10,7 +12,7 @@ use shop_kit::{Error, Result, is_name};
 /// `AUTOINCREMENT`: an id is the key under which stock is taken, so it must never come back.
 ///
 /// `outbox` has the columns of Debezium's outbox event router. Flotilla publishes its rows and
-/// deletes them.
+/// deletes them. `checkouts` says which order a transaction opened.
 pub(crate) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS orders (
         id         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -34,19 +36,23 @@ pub(crate) const SCHEMA: &str = "
         aggregateid   TEXT NOT NULL,
         type          TEXT NOT NULL,
         payload       TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS checkouts (
+        id       TEXT PRIMARY KEY,
+        order_id INTEGER NOT NULL REFERENCES orders (id) ON DELETE CASCADE
     ) STRICT";
 
 const LINES_MAX: usize = 50;
 const QUANTITY_MAX: i64 = 10_000;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewOrder {
     pub(crate) user_id: i64,
     pub(crate) items: Vec<NewLine>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewLine {
     pub(crate) name: String,
@@ -169,8 +175,8 @@ pub(crate) fn get(db: &Connection, id: i64) -> Result<Order> {
     Ok(Order { items: lines(db, id)?, ..order })
 }
 
-/// Stores the order as `pending`, and the message about it.
-pub(crate) fn create(db: &Connection, new: &NewOrder, prices: &[i64]) -> Result<Order> {
+/// Stores the order as `pending`.
+fn insert(db: &Connection, new: &NewOrder, prices: &[i64]) -> Result<Order> {
     let lines: Vec<_> = new.items.iter().zip(prices).collect();
     let total: i64 = lines.iter().map(|(line, price)| *price * line.quantity).sum();
     let sql = "INSERT INTO orders (user_id, status, total) VALUES (?1, ?2, ?3) RETURNING id";
@@ -182,7 +188,13 @@ pub(crate) fn create(db: &Connection, new: &NewOrder, prices: &[i64]) -> Result<
     for (position, (line, price)) in (0_i64..).zip(lines) {
         statement.execute(params![id, position, line.name, line.quantity, price])?;
     }
-    let order = get(db, id)?;
+    get(db, id)
+}
+
+/// Stores the order as `pending`, and the message about it.
+pub(crate) fn create(db: &Connection, new: &NewOrder, prices: &[i64]) -> Result<Order> {
+    let order = insert(db, new, prices)?;
+    let id = order.id;
     let sql = "INSERT INTO outbox (aggregatetype, aggregateid, type, payload)
                VALUES ('order', ?1, 'order.created', ?2)";
     let payload = json!({ "order": id, "items": order.items });
@@ -213,7 +225,12 @@ pub(crate) fn advance(db: &Connection, id: i64, next: Status) -> Result<Order> {
     Ok(Order { status: next, ..order })
 }
 
+/// Cancels an order, but not one of a checkout: that is paid for, and the money would stay behind.
 pub(crate) fn cancel(db: &Connection, id: i64) -> Result<Order> {
+    if checkouts::has(db, id)? {
+        let message = format!("order {id} was checked out: it is paid for");
+        return Err(Error::conflict("checked_out", message));
+    }
     advance(db, id, Status::Cancelled)
 }
 

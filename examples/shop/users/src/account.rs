@@ -18,7 +18,7 @@ use shop_kit::{Body, Db, Error, Flotilla, Id, Result, Trace, failed, log};
 use crate::store;
 
 /// In cents; so sums stay far from the end of `i64`.
-const AMOUNT_MAX: i64 = 1_000_000_000;
+pub(crate) const AMOUNT_MAX: i64 = 1_000_000_000;
 
 /// How many events are read at most behind a snapshot, if all goes well.
 const SNAPSHOT_EVERY: u64 = 100;

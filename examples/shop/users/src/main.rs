@@ -1,8 +1,9 @@
 //! Who may order, `/users` and `/users/{id}`, and what money they have here,
-//! `/users/{id}/account`.
+//! `/users/{id}/account` and `/users/{id}/wallet`.
 
 mod account;
 mod store;
+mod wallet;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
             .route("/users", get(list).post(create))
             .route("/users/{id}", get(read).put(replace).patch(change).delete(remove))
             .with_state(db.clone())
+            .merge(wallet::routes(db.clone()))
             .merge(account::routes(Accounts { db, flotilla })))
     })
 }

@@ -12,6 +12,10 @@ pub(crate) const SCHEMA: &str = "
         name       TEXT NOT NULL,
         email      TEXT NOT NULL UNIQUE COLLATE NOCASE,
         created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS wallets (
+        user_id INTEGER PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+        balance INTEGER NOT NULL CHECK (balance >= 0)
     ) STRICT";
 
 const LIMIT_MAX: u32 = 1000;

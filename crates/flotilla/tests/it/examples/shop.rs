@@ -1,5 +1,7 @@
 //! The shop: what its page promises, and that its sums are right whoever is killed.
 
+mod checkouts;
+
 use super::{example, send};
 use crate::kit::{
     System, alone, fixture,
@@ -21,6 +23,8 @@ use std::{
     thread::JoinHandle,
     time::{Duration, SystemTime},
 };
+
+use checkouts::Shoppers;
 
 /// Long enough for several attempts with the longest pause that the shop's file allows.
 const SETTLED_WITHIN: Duration = Duration::from_secs(180);
@@ -95,6 +99,12 @@ fn settled(system: &System) -> Vec<Value> {
     all.unwrap_or_else(|| panic!("some orders wait for ever: {last:#}"))
 }
 
+/// Those orders that are for one item.
+fn of(item: &str, mut orders: Vec<Value>) -> Vec<Value> {
+    orders.retain(|order| order["items"][0]["name"] == item);
+    orders
+}
+
 fn count(orders: &[Value], status: &str) -> u64 {
     orders.iter().filter(|order| order["status"] == status).count() as u64
 }
@@ -136,6 +146,7 @@ fn the_shop_sells_what_it_has_and_not_more() {
         assert_eq!(system.get("/item/apple").json()["quantity"], 0, "whoever answers");
     }
     check_report(&system);
+    checkouts::check_tour(&system, user);
     system.down();
 }
 
@@ -257,6 +268,8 @@ fn every_order_of_the_shop_is_settled_once_whoever_is_killed() {
     const STOCK: u64 = 150;
     /// Orders that are stored between two kills.
     const BETWEEN: u64 = 40;
+    /// Checkouts that end between two kills.
+    const CHECKOUTS_BETWEEN: u64 = 9;
     let _alone = alone();
     let (system, user) = open(STOCK);
     let request = Request::with_json("POST", "/orders", &order_of(user, "apple", 1));
@@ -264,9 +277,11 @@ fn every_order_of_the_shop_is_settled_once_whoever_is_killed() {
     let request =
         Request::with_json("POST", format!("/users/{user}/deposit"), &json!({ "amount": 1 }));
     let savers: Vec<_> = (0..2).map(|_| Customer::start(system.gateway, request.clone())).collect();
+    let shoppers = Shoppers::start(&system);
     let go_on = || {
-        let enough = buyer.served() + BETWEEN;
-        eventually("more orders", || (buyer.served() >= enough).then_some(()));
+        let (enough, more) = (buyer.served() + BETWEEN, shoppers.ended() + CHECKOUTS_BETWEEN);
+        let is_enough = || buyer.served() >= enough && shoppers.ended() >= more;
+        within(SETTLED_WITHIN, &mut || is_enough().then_some(())).expect("more orders");
     };
     for victim in ["items", "orders", "users", "node", "items", "orders", "node"] {
         go_on();
@@ -288,7 +303,8 @@ fn every_order_of_the_shop_is_settled_once_whoever_is_killed() {
     let (bought, asked) = buyer.end();
     let saved: Vec<_> = savers.into_iter().map(Customer::end).collect();
 
-    let orders = settled(&system);
+    shoppers.end(&system, || of("pear", settled(&system)));
+    let orders = of("apple", settled(&system));
     let (confirmed, rejected) = (count(&orders, "confirmed"), count(&orders, "rejected"));
     assert_eq!(confirmed + rejected, orders.len() as u64, "{orders:?}");
     assert!(asked >= orders.len() as u64 && rejected > 0, "{asked} asked, {rejected} rejected");
