@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     process::{self, Workspace},
-    setup, tidy,
+    setup, tidy, web,
 };
 
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
@@ -19,6 +19,8 @@ const STEPS: &[Step] = &[
     ("setup", setup::run),
     ("fmt", |workspace| cargo(workspace, "fmt --all --check")),
     ("tidy", tidy::run),
+    // Before anything is compiled: a dashboard that changes later would compile the binary again.
+    ("web", web::check),
     ("clippy", |workspace| {
         cargo(workspace, "clippy --workspace --all-targets --quiet -- -D warnings")
     }),

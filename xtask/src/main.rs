@@ -13,6 +13,7 @@ mod setup;
 mod soak;
 mod tidy;
 mod up;
+mod web;
 
 use std::{
     env,
@@ -34,6 +35,7 @@ cargo xtask <command>
                        latency, memory; see docs/guide/benchmarks.md
   bench kv             how fast the embedded kv engine is, beside etcd, Redis and the bare disk
   bench events         how fast the embedded broker is, beside NATS JetStream, Redis and the bare disk
+  bench tx             how fast transactions of each protocol are, and how a killed node recovers
   fuzz NAME [--seconds N]
                        give a parser of the data plane bytes that nobody thought of; `all` for each
                        in turn, fuzz/corpus has their names

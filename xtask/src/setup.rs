@@ -11,6 +11,7 @@ use crate::process::{self, Workspace};
 /// A program, and the Debian package that has it.
 const PROGRAMS: &[(&str, &str)] = &[
     ("busybox", "busybox-static"),
+    ("chromium", "chromium"),
     ("curl", "curl"),
     ("dockerd", "docker.io"),
     ("etcd", "etcd-server"),

@@ -1,15 +1,13 @@
 //! Builds what is needed to run a system from a fresh checkout, and runs it.
 
-use std::{
-    ffi::OsString,
-    os::unix::process::CommandExt,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{ffi::OsString, os::unix::process::CommandExt, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::{self, Workspace};
+use crate::{
+    process::{self, Workspace},
+    web,
+};
 
 pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<()> {
     let Arguments { dir, extra } = Arguments::read(args)?;
@@ -17,28 +15,13 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<()> {
     if !dir.is_dir() {
         bail!("there is no folder `{}`", dir.display());
     }
-    dashboard(&workspace.root.join("web"))?;
+    web::build(workspace)?;
     process::run(workspace.cargo().args(["build", "--release", "--package", "flotilla"]))?;
     let binary = workspace.release_binary()?;
     println!("$ cd {} && flotilla up", dir.display());
     // Takes our place, so that Ctrl-C and the exit code are Flotilla's own.
     let cause = Command::new(&binary).current_dir(&dir).arg("up").args(extra).exec();
     Err(cause).with_context(|| format!("cannot start `{}`", binary.display()))
-}
-
-/// The binary embeds the dashboard if it was built; without Node it simply has none.
-fn dashboard(web: &Path) -> Result<()> {
-    if !web.join("package.json").is_file() {
-        return Ok(());
-    }
-    if process::which("npm").is_none() {
-        println!("npm is not installed: building without the dashboard");
-        return Ok(());
-    }
-    if !web.join("node_modules").is_dir() {
-        process::run(Command::new("npm").current_dir(web).arg("ci"))?;
-    }
-    process::run(Command::new("npm").current_dir(web).args(["run", "build"]))
 }
 
 #[derive(Debug, PartialEq)]

@@ -184,7 +184,7 @@ async fn route(
     }
     let path = parts.uri.path();
     if parts.method == Method::GET
-        && let Some(file) = page::find(path)
+        && let Some(file) = page::find(path, &parts.headers)
     {
         return Ok(file);
     }

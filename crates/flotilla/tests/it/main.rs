@@ -13,6 +13,7 @@ mod attached;
 mod conflicts;
 mod containers;
 mod dapr;
+mod dashboard;
 mod dtm;
 mod events;
 mod examples;
