@@ -35,8 +35,9 @@ const STEPS: &[Step] = &[
     ("release", release),
 ];
 
-/// The budget of the release binary, in bytes.
-const BINARY_MAX: u64 = 40_000_000;
+/// What the binary of the profile `release` may have, in bytes: a bound against growth that nobody has noticed. That profile is quick to build and
+/// not optimised at link time; the budget of 40 MB is that of the profile `dist`, which is shipped.
+const BINARY_MAX: u64 = 56_000_000;
 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let mut table = String::from("\nstep        seconds\n");
@@ -68,7 +69,7 @@ fn release(workspace: &Workspace) -> Result<()> {
     let size = workspace.release_binary()?.metadata().context("there is no release binary")?.len();
     println!("the release binary has {} kB", size / 1000);
     if size > BINARY_MAX {
-        bail!("the release binary has {size} bytes, more than its budget of {BINARY_MAX}");
+        bail!("the release binary has {size} bytes, more than its bound of {BINARY_MAX}");
     }
     Ok(())
 }
